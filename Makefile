@@ -1,0 +1,51 @@
+# Skerry's commands. `make help` lists them. Nothing here needs more than Python 3.11 (with venv), git and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+DATA ?= .skerry
+PORT ?= 8443
+
+UV_VERSION := 0.13.9
+UV ?= $(shell command -v uv || echo .tools/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+RUN := $(UV) run --frozen
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.tools/bin/uv:
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "make: this Python has no venv; on Debian: apt-get install python3-venv (or put uv on your PATH)" >&2; exit 1; }
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: uv.lock pyproject.toml | $(filter .tools/bin/uv,$(UV))
+	$(UV) sync --frozen --quiet
+	@touch $@
+
+setup: .venv/.synced ## all set-up, nothing else
+
+up: setup ## set up, then run Skerry with an embedded database and a simulated site (DATA=.skerry PORT=8443)
+	$(RUN) skerry up --sim --data $(DATA) --port $(PORT)
+
+test: setup ## set up, then run every test that this machine can run
+	$(RUN) pytest
+
+check: setup ## format, lint, types, import contracts, size budgets, protocol, docs
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) python tools/budgets.py
+	$(RUN) python tools/protoc.py --check
+
+peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
+	python3 peers/build.py
+
+bench: setup ## measure against a real kube-apiserver, print ratios
+	$(RUN) python -m bench
+
+format: setup ## rewrite the code in the project's format
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+.PHONY: help setup up test check peers bench format

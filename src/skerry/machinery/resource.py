@@ -1,0 +1,101 @@
+"""What the machinery knows of a kind: names, shape, columns and rules, and nothing of what it means.
+
+A :class:`Resource` is all that ``restapi`` needs to serve a kind. Our own kinds are
+declared in ``kinds/``; a simulated cluster makes them at run time out of CRDs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from skerry.machinery.errors import Cause
+from skerry.machinery.schema import Schema
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object. ``Any`` is honest here: the machinery is generic in the kind."""
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A printer column: ``path`` is a JSONPath without braces (``.spec.version``), ``type`` one of string, integer, number, boolean, date."""
+
+    name: str
+    path: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a validation rule may look at: the object as it will be stored, and as it was (None on create)."""
+
+    new: Json
+    old: Json | None = None
+    status: bool = False  # a write to the status subresource
+
+
+Rule: TypeAlias = Callable[[Look], Sequence[Cause]]
+"""A check beyond the schema (immutability, one field against another); returns its causes, never raises."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind as it is served under one group and version.
+
+    ``generation`` says whether spec changes count ``metadata.generation`` up (Secrets, Events
+    and Leases have none). ``selectable`` names field-selector paths beside metadata.name and
+    metadata.namespace (``spec.provisioner``). ``rules`` run after the schema's own validation.
+    ``create_only`` kinds are reviews: a POST is answered and nothing is stored.
+    ``latest`` kinds live in the latest-value table: no log, no history, cheap to write.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    schema: Schema
+    namespaced: bool = True
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    status: bool = False
+    generation: bool = True
+    selectable: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    prepare: Callable[[Json], None] | None = field(default=None, compare=False)
+    """Runs after decoding and before validation (Secrets turn stringData into data)."""
+    strategic: bool = False
+    """Takes strategic merge patches; only built-in kinds do, as in Kubernetes."""
+    latest: bool = False
+    create_only: bool = False
+    hub: str = ""
+    """The version objects are stored as, where a kind is served in several; empty: this one."""
+
+    @cached_property
+    def list_kind(self) -> str:
+        """``ClusterList``."""
+        return f"{self.kind}List"
+
+    @cached_property
+    def api_version(self) -> str:
+        """``fleet.skerry.dev/v1alpha1``, or ``v1`` in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @cached_property
+    def singular_name(self) -> str:
+        """The singular, by default the kind in lower case."""
+        return self.singular or self.kind.lower()
+
+    @cached_property
+    def key(self) -> str:
+        """What identifies the stored objects, whatever version serves them: ``clusters.fleet.skerry.dev``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -1,0 +1,239 @@
+"""What a store promises: one log of revisions, one table of current objects, one order.
+
+* **Order.** One sequence per store is the resourceVersion. Commit order is revision order
+  is the order in which anybody can see it; a revision never repeats or goes back, not even
+  across a crash.
+* **Group commit.** Writes that arrive together share one transaction and one fsync. Each is
+  a compare-and-swap of its own: one that fails never fails its neighbours. What a write
+  requires of *other* objects (its namespace exists and is not terminating) is checked inside
+  the same transaction.
+* **Bytes.** A value is encoded once by the caller, with a gap where the revision belongs
+  (:class:`Value`); the store splices the revision in at commit and hands those bytes out.
+* **Epoch.** A restore or a failover that may have lost the tail opens a new epoch: revisions
+  jump, the log before the jump is gone, and every watcher starts anew.
+
+A key begins with the organization. Nothing here knows what an object means. The dialects are
+``sqlite.py`` and ``memory.py``; PostgreSQL comes beside them, on the same contract suite
+(``tests/store/``).
+
+The *latest-value* tables are for what does not belong in the log (heartbeats, inventory,
+per-object results): last value wins, batches are cheap, every upsert takes the next number of
+a sequence of its own, and a reader can ask for what changed since a number. No revision is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Key(NamedTuple):
+    """Where an object lives: ``resource`` is ``clusters.fleet.skerry.dev``; ``namespace`` is empty for cluster-scoped kinds."""
+
+    organization: str
+    resource: str
+    namespace: str
+    name: str
+
+
+class Value(NamedTuple):
+    """An encoded object with a gap for its revision: what is stored is ``head + str(revision) + tail``."""
+
+    head: bytes
+    tail: bytes
+
+
+class Require(StrEnum):
+    """What a write may require of another object."""
+
+    EXISTS = "exists"
+    ABSENT = "absent"
+    NONE_UNDER = "none-under"  # no object lives in the namespace ``key.name``
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on another object, judged inside the transaction of the write.
+
+    ``accept`` (for EXISTS) sees the other object's stored bytes and returns why it will not do, or None.
+    It must be pure and quick: it may run on the writer's thread.
+    """
+
+    key: Key
+    require: Require = Require.EXISTS
+    accept: Callable[[bytes], Exception | None] | None = None
+    otherwise: Exception | None = None  # raised to the writer when the object is not there (or is, for ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One compare-and-swap: ``expect`` 0 means "must not exist", n "must be at revision n".
+
+    ``delete`` removes the object; ``value`` is then its last state, which watchers are shown
+    with the revision of the deletion.
+    """
+
+    key: Key
+    expect: int
+    value: Value
+    delete: bool = False
+    checks: tuple[Check, ...] = ()
+
+
+class Row(NamedTuple):
+    """A current object: the revision it was last written at and its encoded bytes (revision included)."""
+
+    key: Key
+    revision: int
+    value: bytes
+
+
+class Verb(StrEnum):
+    """What a change did."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Change(NamedTuple):
+    """One entry of the log, in revision order. ``previous`` is the value before (None on create)."""
+
+    revision: int
+    verb: Verb
+    key: Key
+    value: bytes
+    previous: bytes | None
+
+
+class Page(NamedTuple):
+    """Rows in key order as of ``revision``."""
+
+    rows: list[Row]
+    revision: int
+
+
+class StoreError(Exception):
+    """The store could not do what was asked."""
+
+
+class RevisionConflict(StoreError):
+    """The object is not at the revision that the write expected; ``current`` is what is there (None: nothing)."""
+
+    def __init__(self, current: Row | None) -> None:
+        """Carry the row that won."""
+        super().__init__("the object is at another revision")
+        self.current = current
+
+
+class Compacted(StoreError):
+    """The log no longer reaches back to the revision asked for; ``oldest`` is the first that can be read."""
+
+    def __init__(self, oldest: int) -> None:
+        """Carry the oldest readable revision."""
+        super().__init__(f"compacted up to revision {oldest}")
+        self.oldest = oldest
+
+
+class FutureRevision(StoreError):
+    """A revision was asked for that does not exist yet; ``current`` is the newest."""
+
+    def __init__(self, current: int) -> None:
+        """Carry the newest revision."""
+        super().__init__(f"the newest revision is {current}")
+        self.current = current
+
+
+class StoreClosed(StoreError):
+    """The store is closed, or is closing."""
+
+
+class StoreFull(StoreError):
+    """The disk is full: the write was refused and nothing was lost."""
+
+
+class StoreDamaged(StoreError):
+    """The database file is damaged; the message says what to do."""
+
+
+class LatestRow(NamedTuple):
+    """A latest value: ``sequence`` is the number of its last upsert, ``value`` None a tombstone."""
+
+    key: Key
+    sequence: int
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a store says of itself."""
+
+    revision: int
+    oldest: int
+    objects: int
+    commits: int
+    writes: int
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """The store; every method may be called from one event loop, concurrently."""
+
+    async def write(self, write: Write) -> int:
+        """Commit one write, sharing a transaction with whoever else waits; return its revision.
+
+        Durable when it returns. Raises RevisionConflict, the exception of a failed check, StoreFull or StoreClosed.
+        If the caller is cancelled the write may or may not happen, but never by half.
+        """
+        ...
+
+    async def get(self, key: Key) -> Row | None:
+        """Return the current row."""
+        ...
+
+    async def page(
+        self, organization: str, resource: str, namespace: str | None = None, *, at: int = 0, after: Key | None = None, limit: int = 0
+    ) -> Page:
+        """Rows of one resource in (namespace, name) order, all namespaces if None, as of revision ``at`` (0: now), after a key, at most ``limit`` (0: all).
+
+        Raises Compacted or FutureRevision for an ``at`` that cannot be read.
+        """
+        ...
+
+    async def head(self) -> int:
+        """Return the newest committed revision (linearizable: it is read, not remembered)."""
+        ...
+
+    async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
+        """Log entries of all organizations with a revision above ``after``, in order, at most ``limit``; raises Compacted if some are gone."""
+        ...
+
+    async def wait(self, after: int) -> None:
+        """Return as soon as a revision above ``after`` may exist. A wake-up, not a promise: the log is the truth."""
+        ...
+
+    async def compact(self, revision: int) -> None:
+        """Drop log entries at or below ``revision`` that no current object needs."""
+        ...
+
+    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+        """Upsert latest values in one batch (None removes); return the last sequence number taken."""
+        ...
+
+    async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
+        """Latest values (and tombstones, if ``after`` > 0) of one resource with a sequence above ``after``, in sequence order."""
+        ...
+
+    async def latest_wait(self, after: int) -> None:
+        """Return as soon as a latest-value sequence above ``after`` may exist."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return counters for people and metrics."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the writes that were accepted, then close."""
+        ...
