@@ -139,7 +139,9 @@ def build(group: Group, go: str, target: Path) -> None:
             began = time.monotonic()
             subprocess.run(
                 [go, "build", "-trimpath", "-ldflags", f"-s -w {group.stamp}".strip(), "-o", work / "bin" / program, package],
-                cwd=source, env=environment, check=True,
+                cwd=source,
+                env=environment,
+                check=True,
             )
             print(f"peers: {program} built in {time.monotonic() - began:.0f} s", flush=True)
         for name, (module, inside) in group.manifests.items():

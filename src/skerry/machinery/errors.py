@@ -73,7 +73,7 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """Unauthorized"""  # noqa: D400 the exact text that Kubernetes clients know
+    """Unauthorized"""
 
     reason = "Unauthorized"
 
@@ -85,7 +85,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """the server could not find the requested resource"""  # noqa: D400, D403 the exact text that Kubernetes clients know
+    """the server could not find the requested resource"""
 
     reason = "NotFound"
 

@@ -22,7 +22,10 @@ ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "up
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A printer column: ``path`` is a JSONPath without braces (``.spec.version``), ``type`` one of string, integer, number, boolean, date."""
+    """A printer column.
+
+    ``path`` is a JSONPath without braces (``.spec.version``); ``type`` is one of string, integer, number, boolean, date.
+    """
 
     name: str
     path: str

@@ -196,9 +196,9 @@ class Store(Protocol):
     async def page(
         self, organization: str, resource: str, namespace: str | None = None, *, at: int = 0, after: Key | None = None, limit: int = 0
     ) -> Page:
-        """Rows of one resource in (namespace, name) order, all namespaces if None, as of revision ``at`` (0: now), after a key, at most ``limit`` (0: all).
+        """Rows of one resource in (namespace, name) order; all namespaces if ``namespace`` is None.
 
-        Raises Compacted or FutureRevision for an ``at`` that cannot be read.
+        As of revision ``at`` (0: now), behind the key ``after``, at most ``limit`` (0: all). Raises Compacted or FutureRevision for an ``at`` that cannot be read.
         """
         ...
 
@@ -207,7 +207,10 @@ class Store(Protocol):
         ...
 
     async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
-        """Log entries of all organizations with a revision above ``after``, in order, at most ``limit``; raises Compacted if some are gone."""
+        """Log entries of all organizations with a revision above ``after``, in order, at most ``limit``.
+
+        Raises Compacted if some of them are gone.
+        """
         ...
 
     async def wait(self, after: int) -> None:

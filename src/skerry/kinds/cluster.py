@@ -1,0 +1,178 @@
+"""Cluster: one kind for every cluster of the fleet, however it is made.
+
+Full name: management cluster / provisioner / name. At the Kubernetes door the management
+cluster is the namespace and the rest is the name: ``-n sv-1 clusters/team-a.shop``. The
+neutral fields mean the same everywhere; ``variables`` is the way out to whatever else the
+cluster class offers. Node pools are objects of their own, and a cluster may have none.
+
+Not here: how the fields become Cluster API objects (``capi/render.py``) and which version
+may follow which (``capi/upgrade.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from msgspec import field
+
+from skerry.kinds.common import GROUP, VERSION, Component, Conditions, Counts, Metadata, Shape, Variable
+from skerry.kinds.rules import immutable, missing, path_name, path_rule
+from skerry.kinds.shape import LABEL, doc, structural
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.schema import Schema
+
+BUILTIN = ("attached", "eks", "aks")
+"""Provisioners whose clusters are not made from a cluster class."""
+
+Phase = Literal["Pending", "Provisioning", "Ready", "Scaling", "Upgrading", "Degraded", "Failed", "Deleting", "Unknown"]
+
+
+class ClassReference(Shape):
+    """The cluster class that the cluster is made from."""
+
+    name: Annotated[str, doc("Name of the ClusterClass in the management cluster.", min_length=1, max_length=253)]
+    namespace: Annotated[str, doc("Namespace of the class there; the provisioner's own if empty.", max_length=63)] = ""
+
+
+class ControlPlane(Shape):
+    """The machines that run the cluster's API."""
+
+    replicas: Annotated[int, doc("Number of control plane machines: odd, so that etcd has a majority.", ge=1, le=9)] = 1
+    variables: Annotated[list[Variable], doc("Class variables for the control plane alone.", list_type="map", list_keys=("name",))] = []
+
+
+class Network(Shape):
+    """Address ranges inside the cluster; they cannot change once it exists."""
+
+    pods: Annotated[list[str], doc("CIDR blocks of the pods.")] = []
+    services: Annotated[list[str], doc("CIDR blocks of the services.")] = []
+    service_domain: Annotated[str, doc("DNS domain of the services.", max_length=253)] = ""
+
+
+class Proxy(Shape):
+    """The proxy that nodes use to leave their network."""
+
+    http: Annotated[str, doc("URL for plain HTTP.", max_length=2048)] = ""
+    https: Annotated[str, doc("URL for HTTPS.", max_length=2048)] = ""
+    no_proxy: Annotated[list[str], doc("Hosts, domains and CIDR blocks that are reached directly.")] = []
+
+
+class TrustedCA(Shape):
+    """A certificate authority that nodes trust beside the public ones."""
+
+    name: Annotated[str, doc("Name of this entry.", pattern=LABEL, max_length=63)]
+    pem: Annotated[str, doc("The certificates, PEM encoded.", min_length=1, max_length=1048576)]
+
+
+class Storage(Shape):
+    """Storage classes inside the cluster."""
+
+    default_class: Annotated[str, doc("The class that volumes without one get.", max_length=253)] = ""
+    classes: Annotated[list[str], doc("The classes that the cluster offers; all of the provisioner's if empty.", list_type="set")] = []
+
+
+class ImageRegistry(Shape):
+    """Where nodes pull the platform's images from."""
+
+    host: Annotated[str, doc("Host, optional port and path of the registry.", min_length=1, max_length=253)]
+
+
+class ClusterSpec(Shape):
+    """What is asked for."""
+
+    provisioner: Annotated[
+        str, doc("Provisioner the cluster belongs to; taken from the name if left out.", pattern=LABEL, max_length=63)
+    ] = ""
+    cluster_group: Annotated[str, doc("ClusterGroup that policy and access come from.", pattern=LABEL, max_length=63)] = "default"
+    version: Annotated[
+        str, doc("Kubernetes version, such as v1.34.2.", pattern=r"^v\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]*)?$", max_length=128)
+    ] = ""
+    class_: Annotated[ClassReference | None, doc("Cluster class to make the cluster from.")] = field(default=None, name="class")
+    control_plane: Annotated[ControlPlane | None, doc("The control plane.")] = None
+    network: Annotated[Network | None, doc("Address ranges inside the cluster.")] = None
+    proxy: Annotated[Proxy | None, doc("Proxy for the nodes.")] = None
+    trusted_cas: Annotated[list[TrustedCA], doc("Certificate authorities that nodes trust.", list_type="map", list_keys=("name",))] = field(
+        default_factory=list, name="trustedCAs"
+    )
+    storage: Annotated[Storage | None, doc("Storage classes inside the cluster.")] = None
+    image_registry: Annotated[ImageRegistry | None, doc("Registry for the platform's images.")] = None
+    variables: Annotated[list[Variable], doc("Class variables, passed on as they are.", list_type="map", list_keys=("name",))] = []
+
+
+class Endpoint(Shape):
+    """Where the cluster's API answers."""
+
+    host: Annotated[str, doc("Host name or address.")] = ""
+    port: Annotated[int, doc("TCP port.")] = 0
+
+
+class ClusterStatus(Shape):
+    """What was seen."""
+
+    observed_generation: Annotated[int, doc("The generation that the status speaks of.")] = 0
+    phase: Annotated[Phase, doc("Where the cluster is, in one word.")] = "Pending"
+    version: Annotated[str, doc("Kubernetes version that every machine of the cluster runs; the oldest while it is being upgraded.")] = ""
+    endpoint: Annotated[Endpoint | None, doc("Where the cluster's API answers.")] = None
+    control_plane: Annotated[Counts | None, doc("Control plane machines.")] = None
+    workers: Annotated[Counts | None, doc("Worker machines of all node pools.")] = None
+    last_enforced_time: Annotated[str, doc("When what is asked for was last enforced at the far end.", format="date-time")] = ""
+    conditions: Conditions = []
+
+
+class Cluster(Shape):
+    """A Kubernetes cluster of the fleet."""
+
+    metadata: Metadata
+    spec: ClusterSpec = ClusterSpec()
+    status: ClusterStatus = ClusterStatus()
+
+
+def complete(look: Look) -> Sequence[Cause]:
+    """A cluster that is to be made names its class and its version, and an odd number of control plane machines."""
+    spec = look.new.get("spec", {})
+    if look.status or spec.get("provisioner") in BUILTIN:
+        return ()
+    causes = []
+    if "class" not in spec:
+        causes.append(
+            missing("spec.class", "a cluster of this provisioner is made from a ClusterClass; see `kubectl get clusterclasses -A`")
+        )
+    if not spec.get("version"):
+        causes.append(missing("spec.version", "say which Kubernetes version; see `kubectl get kubernetesreleases -A`"))
+    replicas = spec.get("controlPlane", {}).get("replicas", 1)
+    if replicas % 2 == 0:
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {replicas}: must be odd, so that etcd has a majority", "spec.controlPlane.replicas")
+        )
+    return causes
+
+
+RESOURCE = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Cluster",
+    plural="clusters",
+    short_names=("cl",),
+    categories=("fleet",),
+    schema=Schema(structural(Cluster)),
+    status=True,
+    selectable=("spec.provisioner", "spec.clusterGroup", "spec.version"),
+    columns=(
+        Column("Phase", ".status.phase", description="Where the cluster is, in one word"),
+        Column("Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether it is as asked for"),
+        Column("Version", ".status.version", description="Kubernetes version that it runs"),
+        Column("Control plane", ".status.controlPlane.summary", description="Control plane machines, ready/desired"),
+        Column("Workers", ".status.workers.summary", description="Worker machines, ready/desired"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Group", ".spec.clusterGroup", priority=1),
+        Column("Class", ".spec.class.name", priority=1),
+        Column("Endpoint", ".status.endpoint.host", priority=1),
+        Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    ),
+    prepare=path_name("provisioner"),
+    rules=(path_rule("provisioner"), immutable("spec.provisioner", "spec.network", "spec.class.namespace"), complete),
+)
+
+__all__ = ["BUILTIN", "RESOURCE", "Cluster", "ClusterSpec", "ClusterStatus", "Component"]

@@ -1,0 +1,73 @@
+"""ManagementCluster: a cluster whose controllers make other clusters, reached through its agent.
+
+Its name is also the namespace that holds its provisioners, clusters and node pools at the
+Kubernetes door. It counts as connected while its agent holds a session with a gateway;
+heartbeats themselves are latest values and never touch this object.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
+from skerry.kinds.rules import immutable, label_rule, not_named
+from skerry.kinds.shape import LABEL, doc, structural
+from skerry.machinery.resource import Column, Resource
+from skerry.machinery.schema import Schema
+
+
+class ManagementClusterSpec(Shape):
+    """What the management cluster is."""
+
+    provider: Annotated[Literal["ClusterAPI", "TKGm", "TKGs"], doc("The dialect that its controllers speak.")] = "ClusterAPI"
+    default_cluster_group: Annotated[str, doc("ClusterGroup of clusters that are discovered in it.", pattern=LABEL, max_length=63)] = (
+        "default"
+    )
+
+
+class Agent(Shape):
+    """The agent that speaks for the management cluster."""
+
+    version: Annotated[str, doc("Version of the agent.")] = ""
+    connected_since: Annotated[str, doc("When the present session began.", format="date-time")] = ""
+
+
+class ManagementClusterStatus(Shape):
+    """What was seen."""
+
+    observed_generation: Annotated[int, doc("The generation that the status speaks of.")] = 0
+    phase: Annotated[Literal["Pending", "Connected", "Disconnected", "Deleting"], doc("Where it is, in one word.")] = "Pending"
+    kubernetes_version: Annotated[str, doc("Version of its API server.")] = ""
+    agent: Annotated[Agent | None, doc("Its agent.")] = None
+    conditions: Conditions = []
+
+
+class ManagementCluster(Shape):
+    """A cluster whose controllers make other clusters."""
+
+    metadata: Metadata
+    spec: ManagementClusterSpec = ManagementClusterSpec()
+    status: ManagementClusterStatus = ManagementClusterStatus()
+
+
+RESOURCE = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="ManagementCluster",
+    plural="managementclusters",
+    short_names=("mc",),
+    categories=("fleet",),
+    namespaced=False,
+    schema=Schema(structural(ManagementCluster)),
+    status=True,
+    columns=(
+        Column("Phase", ".status.phase"),
+        Column("Connected", '.status.conditions[?(@.type=="Connected")].status'),
+        Column("Provider", ".spec.provider"),
+        Column("Kubernetes", ".status.kubernetesVersion"),
+        Column("Agent", ".status.agent.version"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Message", '.status.conditions[?(@.type=="Connected")].message', priority=1),
+    ),
+    rules=(label_rule, not_named("kube-.*", "skerry-.*", "default"), immutable("spec.provider")),
+)

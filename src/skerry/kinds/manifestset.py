@@ -1,0 +1,86 @@
+"""ManifestSet: objects that a controller wants to exist in a cluster, enforced there by its agent.
+
+The channel between controllers and agents is an object like any other: a controller applies
+it, the gateway hands it to the agent of the management cluster whose namespace it lives in,
+the agent applies the manifests by server-side apply, prunes what left the set, and answers
+per object. The status holds counts and the first failures; ``lastEnforcedTime`` says when the
+far end was last known to be as asked. ``ownerEpoch`` and ``metadata.generation`` order the
+commands: an agent refuses to go back.
+
+Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empty first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
+from skerry.kinds.shape import doc, structural
+from skerry.machinery.resource import Column, Json, Resource
+from skerry.machinery.schema import Schema
+
+PRUNE = f"{GROUP}/prune"
+
+
+class ManifestSetSpec(Shape):
+    """What is asked for."""
+
+    owner_epoch: Annotated[int, doc("Epoch of the controller that owns the set; an agent refuses a lower one.", ge=0)] = 0
+    manifests: Annotated[list[dict[str, Any]], doc("The objects, each with apiVersion, kind and metadata.name.")] = []
+
+
+class Failure(Shape):
+    """An object that is not as asked."""
+
+    api_version: Annotated[str, doc("API version of the object.")] = ""
+    kind: Annotated[str, doc("Kind of the object.")] = ""
+    namespace: Annotated[str, doc("Namespace of the object.")] = ""
+    name: Annotated[str, doc("Name of the object.")] = ""
+    reason: Annotated[str, doc("Why, in one word.")] = ""
+    message: Annotated[str, doc("Why, in a sentence.", max_length=4096)] = ""
+
+
+class ManifestSetStatus(Shape):
+    """What the agent reported."""
+
+    observed_generation: Annotated[int, doc("The generation that the agent enforced last.")] = 0
+    owner_epoch: Annotated[int, doc("The owner's epoch that the agent enforced last.")] = 0
+    applied: Annotated[int, doc("Objects that are as asked.")] = 0
+    failed: Annotated[int, doc("Objects that are not.")] = 0
+    pending: Annotated[int, doc("Objects that wait, for another object or to be gone.")] = 0
+    failures: Annotated[list[Failure], doc("The first failures.", maxItems=10)] = []
+    last_enforced_time: Annotated[str, doc("When all objects were last known to be as asked.", format="date-time")] = ""
+    conditions: Conditions = []
+
+
+class ManifestSet(Shape):
+    """Objects to be enforced in a cluster by its agent."""
+
+    metadata: Metadata
+    spec: ManifestSetSpec = ManifestSetSpec()
+    status: ManifestSetStatus = ManifestSetStatus()
+
+
+def _schema() -> Json:
+    document = structural(ManifestSet)
+    items = document["properties"]["spec"]["properties"]["manifests"]["items"]
+    items["x-kubernetes-embedded-resource"] = True
+    return document
+
+
+RESOURCE = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="ManifestSet",
+    plural="manifestsets",
+    short_names=("ms",),
+    schema=Schema(_schema()),
+    status=True,
+    columns=(
+        Column("Applied", ".status.applied", "integer"),
+        Column("Failed", ".status.failed", "integer"),
+        Column("Pending", ".status.pending", "integer"),
+        Column("Enforced", ".status.lastEnforcedTime", "date"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
+)

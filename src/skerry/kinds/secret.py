@@ -1,0 +1,76 @@
+"""Secret (core/v1): the only kind that holds credential values.
+
+``stringData`` is a way to write ``data`` without base64 and is never stored; ``type`` cannot
+change, and neither can the data of an immutable Secret. Lists show how many keys there are,
+never what they hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated
+
+from skerry.kinds.common import Metadata, Shape
+from skerry.kinds.rules import at, bad, immutable
+from skerry.kinds.shape import doc, structural
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import Column, Json, Look, Resource
+from skerry.machinery.schema import Schema
+
+MAX_BYTES = 1024 * 1024
+"""The sum of all decoded values, as in Kubernetes."""
+
+
+class Secret(Shape):
+    """Credential values, each base64 encoded under its key."""
+
+    metadata: Metadata
+    type: Annotated[str, doc("What kind of secret it is, for programs.")] = "Opaque"
+    data: Annotated[dict[str, str], doc("The values, base64 encoded.")] = {}
+    string_data: Annotated[dict[str, str], doc("Values in plain text; written into data, never read back.")] = {}
+    immutable: Annotated[bool, doc("Whether the data can no longer change.")] = False
+
+
+def fold(obj: Json) -> None:
+    """Write ``stringData`` into ``data``, as the API server of Kubernetes does."""
+    plain = obj.get("stringData")
+    if isinstance(plain, dict):
+        del obj["stringData"]
+        data = obj.setdefault("data", {})
+        if isinstance(data, dict):
+            data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items() if isinstance(value, str)})
+
+
+def sound(look: Look) -> Sequence[Cause]:
+    """Values are base64 and together small enough; an immutable Secret stays as it is."""
+    causes, size = [], 0
+    for key, value in (look.new.get("data") or {}).items():
+        try:
+            size += len(base64.b64decode(value, validate=True))
+        except (binascii.Error, ValueError):
+            causes.append(bad(f"data[{key}]", "<redacted>", "must be base64 encoded"))
+    if size > MAX_BYTES:
+        causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_BYTES} bytes", "data"))
+    if look.old is not None and look.old.get("immutable"):
+        if not look.new.get("immutable"):
+            causes.append(Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "immutable"))
+        if at(look.old, "data") != at(look.new, "data"):
+            causes.append(Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "data"))
+    return causes
+
+
+RESOURCE = Resource(
+    group="",
+    version="v1",
+    kind="Secret",
+    plural="secrets",
+    schema=Schema(structural(Secret)),
+    generation=False,
+    strategic=True,
+    selectable=("type",),
+    columns=(Column("Type", ".type"), Column("Age", ".metadata.creationTimestamp", "date")),
+    prepare=fold,
+    rules=(sound, immutable("type")),
+)
