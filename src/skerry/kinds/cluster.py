@@ -125,8 +125,8 @@ class Cluster(Shape):
     """A Kubernetes cluster of the fleet."""
 
     metadata: Metadata
-    spec: ClusterSpec = ClusterSpec()
-    status: ClusterStatus = ClusterStatus()
+    spec: ClusterSpec = field(default_factory=ClusterSpec)
+    status: ClusterStatus = field(default_factory=ClusterStatus)
 
 
 def complete(look: Look) -> Sequence[Cause]:

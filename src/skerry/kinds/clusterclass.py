@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.resource import Column, Resource
@@ -43,7 +45,7 @@ class ClusterClass(Shape):
 
     metadata: Metadata
     spec: ClusterClassSpec
-    status: ClusterClassStatus = ClusterClassStatus()
+    status: ClusterClassStatus = field(default_factory=ClusterClassStatus)
 
 
 RESOURCE = Resource(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Metadata, Shape
 from skerry.kinds.rules import label_rule
 from skerry.kinds.shape import doc, structural
@@ -21,7 +23,7 @@ class ClusterGroup(Shape):
     """A group of clusters that inherit policy and access from it."""
 
     metadata: Metadata
-    spec: ClusterGroupSpec = ClusterGroupSpec()
+    spec: ClusterGroupSpec = field(default_factory=ClusterGroupSpec)
 
 
 RESOURCE = Resource(

@@ -19,7 +19,7 @@ SYSTEM_NAMESPACE = "skerry-system"
 """Where Secrets of cluster-scoped objects live."""
 
 
-class Shape(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
+class Shape(msgspec.Struct, rename="camel", omit_defaults=True):
     """Base of every struct of the catalogue."""
 
 

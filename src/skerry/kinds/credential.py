@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, SecretReference, Shape
 from skerry.kinds.rules import immutable, label_rule
 from skerry.kinds.shape import doc, structural
@@ -30,7 +32,7 @@ class Credential(Shape):
 
     metadata: Metadata
     spec: CredentialSpec
-    status: CredentialStatus = CredentialStatus()
+    status: CredentialStatus = field(default_factory=CredentialStatus)
 
 
 RESOURCE = Resource(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec import field
+
 from skerry.kinds.common import Metadata, Shape
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.resource import Column, Resource
@@ -26,7 +28,7 @@ class Lease(Shape):
     """Who holds what, until when."""
 
     metadata: Metadata
-    spec: LeaseSpec = LeaseSpec()
+    spec: LeaseSpec = field(default_factory=LeaseSpec)
 
 
 RESOURCE = Resource(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
 from skerry.kinds.rules import immutable, label_rule, not_named
 from skerry.kinds.shape import LABEL, doc, structural
@@ -46,8 +48,8 @@ class ManagementCluster(Shape):
     """A cluster whose controllers make other clusters."""
 
     metadata: Metadata
-    spec: ManagementClusterSpec = ManagementClusterSpec()
-    status: ManagementClusterStatus = ManagementClusterStatus()
+    spec: ManagementClusterSpec = field(default_factory=ManagementClusterSpec)
+    status: ManagementClusterStatus = field(default_factory=ManagementClusterStatus)
 
 
 RESOURCE = Resource(

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.resource import Column, Json, Resource
@@ -57,8 +59,8 @@ class ManifestSet(Shape):
     """Objects to be enforced in a cluster by its agent."""
 
     metadata: Metadata
-    spec: ManifestSetSpec = ManifestSetSpec()
-    status: ManifestSetStatus = ManifestSetStatus()
+    spec: ManifestSetSpec = field(default_factory=ManifestSetSpec)
+    status: ManifestSetStatus = field(default_factory=ManifestSetStatus)
 
 
 def _schema() -> Json:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from msgspec import field
+
 from skerry.kinds.common import Metadata, Shape
 from skerry.kinds.rules import label_rule
 from skerry.kinds.shape import doc, structural
@@ -30,8 +32,8 @@ class Namespace(Shape):
     """A room for names."""
 
     metadata: Metadata
-    spec: NamespaceSpec = NamespaceSpec()
-    status: NamespaceStatus = NamespaceStatus()
+    spec: NamespaceSpec = field(default_factory=NamespaceSpec)
+    status: NamespaceStatus = field(default_factory=NamespaceStatus)
 
 
 RESOURCE = Resource(

@@ -58,8 +58,8 @@ class NodePool(Shape):
     """A set of like worker machines of a cluster."""
 
     metadata: Metadata
-    spec: NodePoolSpec = NodePoolSpec()
-    status: NodePoolStatus = NodePoolStatus()
+    spec: NodePoolSpec = field(default_factory=NodePoolSpec)
+    status: NodePoolStatus = field(default_factory=NodePoolStatus)
 
 
 RESOURCE = Resource(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec import field
+
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
 from skerry.kinds.rules import label_rule
 from skerry.kinds.shape import doc, structural
@@ -33,8 +35,8 @@ class Provisioner(Shape):
     """A place in a management cluster where clusters are made."""
 
     metadata: Metadata
-    spec: ProvisionerSpec = ProvisionerSpec()
-    status: ProvisionerStatus = ProvisionerStatus()
+    spec: ProvisionerSpec = field(default_factory=ProvisionerSpec)
+    status: ProvisionerStatus = field(default_factory=ProvisionerStatus)
 
 
 RESOURCE = Resource(

@@ -50,14 +50,9 @@ def doc(
         more["x-kubernetes-list-type"] = list_type
     if list_keys:
         more["x-kubernetes-list-map-keys"] = list(list_keys)
+    limits: Json = {"pattern": pattern, "min_length": min_length, "max_length": max_length, "ge": ge, "le": le}
     return msgspec.Meta(
-        description=text,
-        pattern=pattern,
-        min_length=min_length,
-        max_length=max_length,
-        ge=ge,
-        le=le,
-        extra_json_schema=more or None,
+        description=text, extra_json_schema=more or None, **{name: limit for name, limit in limits.items() if limit is not None}
     )
 
 

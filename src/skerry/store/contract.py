@@ -198,7 +198,8 @@ class Store(Protocol):
     ) -> Page:
         """Rows of one resource in (namespace, name) order; all namespaces if ``namespace`` is None.
 
-        As of revision ``at`` (0: now), behind the key ``after``, at most ``limit`` (0: all). Raises Compacted or FutureRevision for an ``at`` that cannot be read.
+        As of revision ``at`` (0: now), behind the key ``after``, at most ``limit`` (0: all).
+        Raises Compacted or FutureRevision for an ``at`` that cannot be read.
         """
         ...
 

@@ -1,0 +1,33 @@
+"""What every installation has from the first start: its own namespaces and the default cluster group."""
+
+from __future__ import annotations
+
+from skerry.client.contract import Client, Ref
+from skerry.kinds.common import API_VERSION, GROUP, SYSTEM_NAMESPACE, VERSION
+from skerry.machinery.errors import AlreadyExists
+from skerry.machinery.resource import Json
+
+NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
+GROUPS = Ref(GROUP, VERSION, "clustergroups", namespaced=False)
+
+
+def _objects() -> list[tuple[Ref, Json]]:
+    group = {
+        "apiVersion": API_VERSION,
+        "kind": "ClusterGroup",
+        "metadata": {"name": "default"},
+        "spec": {"description": "Clusters that were put in no other group"},
+    }
+    return [
+        *((NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}) for name in ("default", SYSTEM_NAMESPACE)),
+        (GROUPS, group),
+    ]
+
+
+async def seed(client: Client) -> None:
+    """Create what is missing; what is there stays as it is."""
+    for ref, obj in _objects():
+        try:
+            await client.create(ref, obj, manager="skerry")
+        except AlreadyExists:
+            continue

@@ -1,0 +1,27 @@
+"""The command line: one module per verb, this one puts them together.
+
+Exit codes: 0 done; 1 it failed, and the message says why; 2 the command line itself was wrong;
+130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from skerry.cli import kubeconfig, serve
+
+app = typer.Typer(
+    name="skerry",
+    help="Self-managed mission control for Kubernetes fleets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(serve.up)
+app.command("server")(serve.server)
+app.command("kubeconfig")(kubeconfig.kubeconfig)
+app.command("version")(kubeconfig.version)
+
+
+def run() -> None:
+    """Run the command line."""
+    app()

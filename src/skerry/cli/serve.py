@@ -1,0 +1,76 @@
+"""``skerry up`` and ``skerry server``: run a server in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skerry.compose.embedded import Running, embedded
+from skerry.compose.settings import ServerSettings
+from skerry.kit import log
+from skerry.store.contract import StoreError
+
+Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys and logs.")]
+Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
+Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def up(data: Data = Path(".skerry"), port: Port = 8443, log_level: Level = "info") -> None:
+    """Start Skerry on this machine, with an embedded database, and say how to use it."""
+    log.configure(level=log_level)
+    _serve(ServerSettings(data.resolve(), port=port), greet=True)
+
+
+def server(
+    data: Data = Path(".skerry"), port: Port = 8443, host: Host = "127.0.0.1", name: Names = None, log_level: Level = "info"
+) -> None:
+    """Run the server, reachable from elsewhere if --host says so."""
+    log.configure(level=log_level)
+    _serve(ServerSettings(data.resolve(), host=host, port=port, names=tuple(name or ())), greet=False)
+
+
+def _serve(settings: ServerSettings, *, greet: bool) -> None:
+    import uvloop
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(settings, greet=greet))
+    except (StoreError, OSError, ssl.SSLError) as error:
+        typer.echo(f"skerry: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _until_stopped(settings: ServerSettings, *, greet: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with embedded(settings) as running:
+        if greet:
+            _greet(running, settings)
+        await stop.wait()
+
+
+def _greet(running: Running, settings: ServerSettings) -> None:
+    try:
+        shown = settings.kubeconfig.relative_to(Path.cwd())
+    except ValueError:
+        shown = settings.kubeconfig
+    sys.stdout.write(
+        f"\nSkerry is up at {running.address}\n"
+        f"The administrator's kubeconfig: {shown}\n\n"
+        "Try, in another terminal:\n"
+        f"  export KUBECONFIG={shown}\n"
+        "  kubectl api-resources --categories=fleet\n"
+        "  kubectl explain cluster.spec\n"
+        "  kubectl get clustergroups\n\n"
+    )
+    sys.stdout.flush()

@@ -1,0 +1,118 @@
+"""The embedded form: one process that holds the store, serves the API, and runs what belongs to it.
+
+Everything is built here, explicitly and in order, and taken down in reverse: store, identity,
+API server, front door. What a user needs to begin (the administrator's kubeconfig) is
+written once the door is open, so that its presence means that the server answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from skerry.access.audit import AuditFile
+from skerry.access.authentication import Authentication, digest
+from skerry.access.authorization import Authorization
+from skerry.apiserver.http import Door, Tls
+from skerry.apiserver.seed import seed
+from skerry.client.http import Connection, HttpClient
+from skerry.client.kubeconfig import render
+from skerry.compose.settings import ServerSettings
+from skerry.kinds import catalogue
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock, SystemClock
+from skerry.kit.log import get
+from skerry.machinery.identity import Rule, User
+from skerry.pki import policy
+from skerry.pki.authority import KeyPair
+from skerry.pki.files import Safe, local_names, write_secret
+from skerry.restapi.registry import Registry
+from skerry.restapi.reviews import REVIEWS
+from skerry.restapi.server import ApiServer
+from skerry.runtime.garbage import GarbageCollector
+from skerry.runtime.namespaces import NamespaceController
+from skerry.store.sqlite import SqliteStore
+
+KUBERNETES_VERSION = "v1.37.0"
+"""The Kubernetes release whose API behaviour is served; clients decide by it what they may send."""
+
+CONTROLLER = policy.component("controllers")
+COMPONENT_RULES = {CONTROLLER: (Rule(("*",), ("*",), ("*",)), Rule(("get",), paths=("*",)))}
+RENEWAL_CHECK_SECONDS = 3600.0
+
+log = get("compose.embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a running server is reached by."""
+
+    address: str
+    admin: Connection
+    api: ApiServer
+
+
+@contextlib.asynccontextmanager
+async def embedded(settings: ServerSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Run a server until the block is left; raises StoreError, OSError or ssl.SSLError if it cannot start."""
+    clock = clock or SystemClock()
+    store = await SqliteStore.open(settings.database)
+    try:
+        safe = Safe(settings.pki)
+        now = clock.now()
+        internal, external = safe.authority("internal", now), safe.authority("external", now)
+        hosts = (*local_names(), *settings.names)
+        safe.pair(external, policy.SERVER, "front-door", hosts[0], now, hosts=hosts)
+        admin = safe.pair(internal, policy.ADMIN, "admin", "admin", now, groups=(policy.ADMINISTRATORS,))
+        controllers = safe.pair(internal, policy.CLIENT, "controllers", CONTROLLER, now, groups=(policy.COMPONENTS,))
+        audit = AuditFile(settings.audit, clock)
+        token = safe.token("admin")
+        api = ApiServer(
+            store,
+            Registry((*catalogue.ALL, *REVIEWS)),
+            authenticator=Authentication({digest(token): User("admin", groups=(policy.ADMINISTRATORS,))}),
+            authorizer=Authorization(catalogue.MIRRORED, COMPONENT_RULES),
+            audit=audit,
+            clock=clock,
+            version=KUBERNETES_VERSION,
+        )
+        tls = Tls(*safe.paths("front-door"), internal.bundle)
+        door = Door(api, host=settings.host, port=settings.port, tls=tls, on_stop=api.end_watches)
+        async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
+            address = f"https://{_shown(settings.host)}:{door.port}"
+
+            def connection(pair: KeyPair) -> Connection:
+                return Connection(address, ca=external.bundle, certificate=pair.certificate, key=pair.key)
+
+            client = await stack.enter_async_context(HttpClient(connection(controllers), user_agent="skerry-controllers"))
+            await seed(client)
+            owner = await stack.enter_async_context(TaskOwner("embedded"))
+            owner.spawn(_renew(safe, tls, hosts, clock), "certificates")
+            owner.spawn(NamespaceController(client).run(), "namespaces")
+            owner.spawn(GarbageCollector(client).run(), "garbage")
+            write_secret(settings.kubeconfig, render(connection(admin)))
+            log.info("serving", address=address, data=str(settings.data))
+            yield Running(address, connection(admin), api)
+            log.info("stopping")
+    finally:
+        await store.close()
+
+
+async def _renew(safe: Safe, tls: Tls, hosts: tuple[str, ...], clock: Clock) -> None:
+    """Renew the front door's certificate when it is due, while the server runs."""
+    while True:
+        await asyncio.sleep(RENEWAL_CHECK_SECONDS)
+        now = clock.now()
+        before = safe.paths("front-door")[0].read_bytes()
+        pair = safe.pair(safe.authority("external", now), policy.SERVER, "front-door", hosts[0], now, hosts=hosts)
+        if pair.certificate != before:
+            tls.reload()
+            log.info("renewed the front door's certificate")
+
+
+def _shown(host: str) -> str:
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

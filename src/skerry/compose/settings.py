@@ -1,0 +1,36 @@
+"""Settings, read here and nowhere else: from the command line, and from the environment where that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How one embedded server runs. ``names`` are further names of the front door, for its certificate."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8443
+    names: tuple[str, ...] = ()
+
+    @property
+    def database(self) -> Path:
+        """Where the store is."""
+        return self.data / "skerry.db"
+
+    @property
+    def pki(self) -> Path:
+        """Where keys and certificates are."""
+        return self.data / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Where the administrator's kubeconfig is written."""
+        return self.data / "admin.kubeconfig"
+
+    @property
+    def audit(self) -> Path:
+        """Where the audit log is."""
+        return self.data / "audit.jsonl"

@@ -1,0 +1,229 @@
+"""The classic patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch.
+
+Each returns a new object and leaves its arguments alone. A patch that cannot be understood is
+a BadRequest; one that is understood and does not fit is Invalid, with the texts that kubectl
+shows. Copies in a JSON patch are bounded, so that a small patch cannot make a large object.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from skerry.machinery.errors import BadRequest, Invalid, RequestEntityTooLarge
+
+Json = dict[str, Any]
+
+MOST_OPERATIONS = 10_000
+MOST_COPIED_BYTES = 3 * 1024 * 1024
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch: null removes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+def json_patch(target: Json, operations: Any) -> Any:
+    """Apply a JSON patch, all of it or nothing."""
+    if not isinstance(operations, list):
+        raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    if len(operations) > MOST_OPERATIONS:
+        raise RequestEntityTooLarge(f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}")
+    document: Any = copy.deepcopy(target)
+    copied = 0
+    for operation in operations:
+        if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
+            raise BadRequest("json: a patch operation needs an op")
+        if operation["op"] in {"copy", "move"}:
+            value = _get(document, operation.get("from", ""), "copy")
+            copied += len(json.dumps(value)) if operation["op"] == "copy" else 0
+            if copied > MOST_COPIED_BYTES:
+                raise RequestEntityTooLarge("the copies of a JSON patch may not be larger than 3 MiB together")
+        document = _operate(document, operation)
+    return document
+
+
+def _operate(document: Any, operation: Json) -> Any:
+    kind, path = operation["op"], operation.get("path")
+    if not isinstance(path, str):
+        raise BadRequest(f"{kind} operation: missing path")
+    match kind:
+        case "add":
+            return _set(document, path, copy.deepcopy(_value(operation)), insert=True)
+        case "replace":
+            _get(document, path, "replace")
+            return _set(document, path, copy.deepcopy(_value(operation)), insert=False)
+        case "remove":
+            return _remove(document, path)
+        case "copy":
+            return _set(document, path, copy.deepcopy(_get(document, operation.get("from", ""), "copy")), insert=True)
+        case "move":
+            value = _get(document, operation.get("from", ""), "move")
+            return _set(_remove(document, operation["from"]), path, value, insert=True)
+        case "test":
+            if _get(document, path, "test") != operation.get("value"):
+                raise _unfit(f"testing value {path} failed: test failed")
+            return document
+    raise BadRequest(f"Unexpected kind: {kind}")
+
+
+def _value(operation: Json) -> Any:
+    if "value" not in operation:
+        raise BadRequest(f"{operation['op']} operation: missing value")
+    return operation["value"]
+
+
+def _unfit(why: str) -> Invalid:
+    return Invalid(f"the server rejected our request due to an error in our request: {why}")
+
+
+def _parts(path: str) -> list[str]:
+    if path and not path.startswith("/"):
+        raise BadRequest(f"a JSON pointer begins with a slash: {path}")
+    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+
+
+def _index(part: str, size: int, *, end: bool) -> int:
+    if part == "-" and end:
+        return size
+    try:
+        index = int(part)
+    except ValueError:
+        raise _unfit(f"{part} is no index of a list") from None
+    if index < 0:
+        index += size
+    if not 0 <= index < size + end:
+        raise _unfit(f"Unable to access invalid index: {part}: invalid index referenced")
+    return index
+
+
+def _get(document: Any, path: str, kind: str) -> Any:
+    for part in _parts(path):
+        if isinstance(document, dict) and part in document:
+            document = document[part]
+        elif isinstance(document, list):
+            document = document[_index(part, len(document), end=False)]
+        else:
+            raise _unfit(f"{kind} operation does not apply: doc is missing path: {path}: missing value")
+    return document
+
+
+def _parent(document: Any, path: str, kind: str) -> tuple[Any, str]:
+    parts = _parts(path)
+    head = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts[:-1])
+    return _get(document, head, kind), parts[-1]
+
+
+def _set(document: Any, path: str, value: Any, *, insert: bool) -> Any:
+    if not path:
+        return value
+    parent, last = _parent(document, path, "add" if insert else "replace")
+    if isinstance(parent, dict):
+        parent[last] = value
+    elif isinstance(parent, list):
+        index = _index(last, len(parent), end=insert)
+        if insert:
+            parent.insert(index, value)
+        else:
+            parent[index] = value
+    else:
+        raise _unfit(f"add operation does not apply: doc is missing path: {path}: missing value")
+    return document
+
+
+def _remove(document: Any, path: str) -> Any:
+    if not path:
+        return None
+    parent, last = _parent(document, path, "remove")
+    if isinstance(parent, dict):
+        if last not in parent:
+            raise _unfit(f"remove operation does not apply: doc is missing key: {path}: missing value")
+        del parent[last]
+    elif isinstance(parent, list):
+        del parent[_index(last, len(parent), end=False)]
+    return document
+
+
+META_SCHEMA: Json = {
+    "properties": {
+        "finalizers": {"type": "array", "x-kubernetes-patch-strategy": "merge"},
+        "ownerReferences": {"type": "array", "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "uid"},
+    }
+}
+
+
+def strategic_patch(target: Any, patch: Any, schema: Json) -> Any:
+    """Apply a strategic merge patch; ``schema`` says which lists merge and by which key."""
+    if not isinstance(patch, dict):
+        return patch
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {name: value for name, value in patch.items() if name != "$patch"}
+    if directive == "delete":
+        return {}
+    result = dict(target) if isinstance(target, dict) else {}
+    properties = schema.get("properties") or {}
+    retained = patch.get("$retainKeys")
+    if isinstance(retained, list):
+        result = {name: value for name, value in result.items() if name in retained}
+    for name, value in patch.items():
+        if name.startswith("$deleteFromPrimitiveList/"):
+            field = name.partition("/")[2]
+            result[field] = [each for each in result.get(field) or [] if each not in value]
+        elif name.startswith("$"):
+            continue
+        elif value is None:
+            result.pop(name, None)
+        else:
+            child = META_SCHEMA if name == "metadata" else properties.get(name) or {}
+            extra = schema.get("additionalProperties")
+            result[name] = _strategic_value(result.get(name), value, child or (extra if isinstance(extra, dict) else {}))
+    for name, order in patch.items():
+        if name.startswith("$setElementOrder/"):
+            _reorder(result, name.partition("/")[2], order, properties)
+    return result
+
+
+def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
+    if isinstance(value, dict):
+        return strategic_patch(target, value, schema)
+    if not isinstance(value, list) or schema.get("x-kubernetes-patch-strategy") != "merge":
+        return value
+    key = schema.get("x-kubernetes-patch-merge-key")
+    result = list(target) if isinstance(target, list) else []
+    if not key:
+        return result + [each for each in value if each not in result]
+    for item in value:
+        if not isinstance(item, dict) or key not in item:
+            raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
+        index = next((i for i, each in enumerate(result) if each.get(key) == item[key]), None)
+        if item.get("$patch") == "delete":
+            if index is not None:
+                del result[index]
+        elif index is None:
+            result.append(item)
+        else:
+            result[index] = strategic_patch(result[index], item, schema.get("items") or {})
+    return result
+
+
+def _reorder(result: Json, field: str, order: Any, properties: Json) -> None:
+    items = result.get(field)
+    if not isinstance(items, list) or not isinstance(order, list):
+        return
+    key = (properties.get(field) or META_SCHEMA["properties"].get(field) or {}).get("x-kubernetes-patch-merge-key")
+
+    def mark(item: Any) -> str:
+        return json.dumps(item.get(key) if key and isinstance(item, dict) else item, sort_keys=True)
+
+    places = {mark(each): index for index, each in enumerate(order)}
+    result[field] = sorted(items, key=lambda each: places.get(mark(each), len(places)))

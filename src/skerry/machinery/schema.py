@@ -1,0 +1,64 @@
+"""A kind's shape: one structural schema, compiled on first use into what every write needs.
+
+``prune``, ``default`` and ``validate`` are closures built from the document (``prune.py``,
+``validate.py``), ``type`` is what field ownership reads (``types.py``). The document itself is
+what OpenAPI and ``kubectl explain`` show. Schemas of our own kinds and of CRDs that arrive at
+run time are the same to everybody else.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from skerry.machinery.errors import Cause
+from skerry.machinery.prune import Defaulter, Pruner, defaulter, pruner
+from skerry.machinery.types import META, SCALAR, FieldType, Shape, field_type
+from skerry.machinery.validate import Check, compile_schema
+
+Json = dict[str, Any]
+
+
+class Schema:
+    """The compiled form of a structural schema of a whole object."""
+
+    def __init__(self, document: Json) -> None:
+        """Keep the document; nothing is compiled before it is used."""
+        self.document = document
+
+    @cached_property
+    def _pruner(self) -> Pruner | None:
+        return pruner(self.document, root=True)
+
+    @cached_property
+    def _defaulter(self) -> Defaulter | None:
+        return defaulter(self.document)
+
+    @cached_property
+    def _check(self) -> Check:
+        return compile_schema(self.document)
+
+    @cached_property
+    def type(self) -> FieldType:
+        """How the whole object is owned: apiVersion and kind as scalars, metadata as every kind has it."""
+        own = field_type(self.document)
+        element = own.element if self.document.get("x-kubernetes-preserve-unknown-fields") else None
+        return FieldType(Shape.MAP, {**own.fields, "apiVersion": SCALAR, "kind": SCALAR, "metadata": META}, element)
+
+    def prune(self, obj: Json) -> list[str]:
+        """Drop, in place, what the schema does not know; return the paths of what was dropped (``spec.foo``)."""
+        unknown: list[str] = []
+        if self._pruner is not None:
+            self._pruner(obj, "", unknown)
+        return unknown
+
+    def default(self, obj: Json) -> None:
+        """Fill in defaults, in place."""
+        if self._defaulter is not None:
+            self._defaulter(obj)
+
+    def validate(self, obj: Json) -> list[Cause]:
+        """Return what breaks the schema; empty if nothing does."""
+        found: list[Cause] = []
+        self._check(obj, "", found)
+        return found

@@ -1,0 +1,208 @@
+"""The watch cache: current objects and the newest events of one kind, in the order of the log.
+
+Rows hold an object's encoded bytes once; reads hand those out. Labels and fields are decoded
+only when a selector asks, once per row. Events are kept in a window that is bounded by bytes;
+who wants to resume from before it gets Expired. A watcher has a bounded queue: one that does
+not keep up is dropped, nobody waits for it.
+
+Two sources feed caches: the log (``feeds.py``), and for kinds of latest values their table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from skerry.machinery.document import loads
+from skerry.machinery.errors import Expired
+from skerry.store.contract import Verb
+
+Place = tuple[str, str]
+"""(namespace, name)"""
+
+
+class _Metadata(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Head(msgspec.Struct):
+    metadata: _Metadata
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+class Item:
+    """One version of an object."""
+
+    __slots__ = ("_fields", "_labels", "place", "revision", "value")
+
+    def __init__(self, place: Place, revision: int, value: bytes) -> None:
+        """``value`` is the encoded object, its revision included."""
+        self.place = place
+        self.revision = revision
+        self.value = value
+        self._labels: Mapping[str, str] | None = None
+        self._fields: dict[str, str] | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels."""
+        if self._labels is None:
+            self._labels = _decode_head(self.value).metadata.labels or {}
+        return self._labels
+
+    def decode(self) -> dict[str, Any]:
+        """A fresh copy of the whole object."""
+        obj: dict[str, Any] = loads(self.value)
+        return obj
+
+    def fields(self, selectable: tuple[str, ...]) -> Mapping[str, str]:
+        """What a field selector may ask for."""
+        if self._fields is None:
+            obj = loads(self.value) if selectable else {}
+            self._fields = {path: _text(obj, path) for path in selectable}
+            self._fields["metadata.namespace"], self._fields["metadata.name"] = self.place
+        return self._fields
+
+
+def _text(obj: Any, path: str) -> str:
+    for part in path.split("."):
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    if obj is None:
+        return ""
+    if isinstance(obj, bool):
+        return "true" if obj else "false"
+    return str(obj)
+
+
+class Event:
+    """One change, as every watcher of the kind sees it before his own selection."""
+
+    __slots__ = ("item", "previous", "revision", "verb")
+
+    def __init__(self, verb: Verb, item: Item, previous: Item | None) -> None:
+        """``previous`` is the version before, None for a creation."""
+        self.verb = verb
+        self.item = item
+        self.previous = previous
+        self.revision = item.revision
+
+
+class Watcher:
+    """A bounded queue of events between a cache and one response."""
+
+    __slots__ = ("_events", "_limit", "_waiter", "dropped")
+
+    def __init__(self, backlog: list[Event], limit: int = 20_000) -> None:
+        """Begin with the events that happened since the watcher's revision."""
+        self._events: deque[Event] = deque(backlog)
+        self._limit = limit
+        self._waiter: asyncio.Future[None] | None = None
+        self.dropped = False
+
+    def offer(self, event: Event) -> None:
+        """Queue an event; a full queue drops the watcher."""
+        if len(self._events) >= self._limit:
+            self.dropped = True
+        else:
+            self._events.append(event)
+        self.wake()
+
+    def drop(self) -> None:
+        """End the watch."""
+        self.dropped = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the response look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def take(self) -> list[Event]:
+        """Take everything that is queued."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there may be something to take, at most so long."""
+        if self._events or self.dropped:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._waiter
+        except TimeoutError:
+            pass  # the caller looks at the clock
+        finally:
+            self._waiter = None
+
+
+class ResourceCache:
+    """Rows, event window and watchers of one kind."""
+
+    def __init__(self, key: str, *, window_bytes: int = 32 * 1024 * 1024) -> None:
+        """``key`` is the kind's storage key."""
+        self.key = key
+        self.rows: SortedDict[Place, Item] = SortedDict()
+        self.revision = 0  # the newest revision that is known to be in
+        self.changed = 0  # the revision of the newest event
+        self.oldest = 0  # events above this revision are all in the window
+        self.loaded = asyncio.Event()
+        self._window: deque[Event] = deque()
+        self._window_bytes = 0
+        self._limit = window_bytes
+        self.watchers: set[Watcher] = set()
+
+    def load(self, items: Iterator[Item], revision: int) -> None:
+        """Take the state as of a revision; what happens afterwards comes through ``apply``."""
+        self.rows = SortedDict((item.place, item) for item in items)
+        self.revision = self.changed = self.oldest = revision
+        self._window.clear()
+        self._window_bytes = 0
+        self.loaded.set()
+
+    def apply(self, verb: Verb, item: Item) -> None:
+        """Take one change, in order."""
+        if item.revision <= self.revision:
+            return
+        previous = self.rows.get(item.place)
+        if verb is Verb.DELETE:
+            self.rows.pop(item.place, None)
+        else:
+            self.rows[item.place] = item
+        event = Event(verb, item, previous)
+        self._window.append(event)
+        self._window_bytes += len(item.value)
+        while self._window_bytes > self._limit and len(self._window) > 1:
+            gone = self._window.popleft()
+            self._window_bytes -= len(gone.item.value)
+            self.oldest = gone.revision
+        self.revision = self.changed = item.revision
+        for watcher in tuple(self.watchers):
+            watcher.offer(event)
+            if watcher.dropped:
+                self.watchers.discard(watcher)
+
+    def since(self, revision: int) -> list[Event]:
+        """Events above a revision; raises Expired if some are no longer held."""
+        if revision < self.oldest:
+            raise Expired(f"too old resource version: {revision} ({self.oldest})")
+        if revision >= self.changed:
+            return []
+        return [event for event in self._window if event.revision > revision]
+
+    def drop_all(self) -> None:
+        """End every watch."""
+        for watcher in self.watchers:
+            watcher.drop()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {"objects": len(self.rows), "events": len(self._window), "bytes": self._window_bytes, "watchers": len(self.watchers)}

@@ -1,0 +1,85 @@
+"""From a body to an object that may be looked at: media type, JSON or YAML, kind, unknown fields.
+
+``fieldValidation`` decides what becomes of unknown and duplicate fields: Strict refuses them
+all at once, Warn tells in Warning headers, Ignore says nothing. They are never stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skerry.kit import yamls
+from skerry.machinery import meta
+from skerry.machinery.document import parse
+from skerry.machinery.errors import BadRequest, UnsupportedMediaType
+from skerry.restapi.context import Call
+from skerry.restapi.negotiate import body_type
+
+Json = dict[str, Any]
+
+JSON, YAML = "application/json", "application/yaml"
+MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+
+
+async def body_object(call: Call) -> Json:
+    """Read the object of a create or an update; raises BadRequest, UnsupportedMediaType or RequestEntityTooLarge."""
+    media = body_type(call.request.header(b"content-type"), JSON, YAML)
+    value, doubled = decode(await call.request.body(), media)
+    return checked(call, value, doubled)
+
+
+def decode(data: bytes, media: str) -> tuple[Any, list[str]]:
+    """Decode JSON or YAML; returns the value and the paths that stand twice."""
+    if media in {YAML, APPLY} and not data.lstrip().startswith(b"{"):
+        try:
+            return yamls.load(data), []
+        except yamls.YamlError as error:
+            raise BadRequest(f"error decoding YAML: {error}") from error
+    return parse(data)
+
+
+def checked(call: Call, value: Any, doubled: list[str]) -> Json:
+    """Check that a value is an object of the kind that is served here, and drop what the kind does not know."""
+    resource = call.resource
+    if not isinstance(value, dict):
+        raise BadRequest(f"the body of the request must be a {resource.kind}, not a JSON {meta.go_type(value)}")
+    api_version, kind = value.get("apiVersion", ""), value.get("kind", "")
+    if not kind or not isinstance(kind, str):
+        raise BadRequest(f"Object 'Kind' is missing in the body; expected {resource.api_version}, Kind={resource.kind}")
+    if not api_version or not isinstance(api_version, str):
+        raise BadRequest(f"Object 'apiVersion' is missing in the body; expected {resource.api_version}, Kind={resource.kind}")
+    if api_version != resource.api_version:
+        raise BadRequest(f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})")
+    if kind != resource.kind:
+        raise BadRequest(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: kind does not match')
+    settle(call, value, doubled)
+    return value
+
+
+def settle(call: Call, value: Json, doubled: list[str]) -> None:
+    """Drop unknown fields, and say so in the way that was asked for."""
+    if value.get("metadata") is None:
+        value["metadata"] = {}
+    unknown = meta.decode(value["metadata"])
+    unknown += call.resource.schema.prune(value)
+    policy = call.options.validation
+    if policy == "Ignore" or not (unknown or doubled):
+        return
+    problems = [*(f'duplicate field "{path}"' for path in doubled), *(f'unknown field "{path}"' for path in sorted(unknown))]
+    if policy == "Strict":
+        resource = call.resource
+        raise BadRequest(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+            f" strict decoding error: {', '.join(problems)}"
+        )
+    call.warnings += problems
+
+
+def patch_type(call: Call) -> str:
+    """The media type of a patch; raises UnsupportedMediaType with the list of what this kind takes."""
+    header = call.request.header(b"content-type").split(";", 1)[0].strip().lower()
+    allowed = [JSON_PATCH, MERGE, *([STRATEGIC] if call.resource.strategic else []), APPLY]
+    if header not in allowed:
+        raise UnsupportedMediaType(f"the body of the request was in an unknown format - accepted media types include: {', '.join(allowed)}")
+    return header

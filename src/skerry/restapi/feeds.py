@@ -1,0 +1,136 @@
+"""What fills the watch caches: one task reads the log for all kinds, one reads each table of latest values.
+
+A cache is loaded with the state as of some revision a little way back, where the log still
+reaches, and then follows the log; so a watcher that was connected before a restart finds the
+events that it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from skerry.kit.aio import Pulse, TaskOwner
+from skerry.kit.log import get
+from skerry.machinery.resource import Resource
+from skerry.restapi.cache import Item, ResourceCache
+from skerry.store.contract import Compacted, Store, Verb
+from skerry.store.feed import feed
+
+LOOK_BACK = 10_000
+KEEP = 50_000
+COMPACT_EVERY = 60.0
+
+log = get("restapi.feeds")
+
+
+class Feeds:
+    """All caches of one server."""
+
+    def __init__(self, store: Store, organization: str, kinds: Callable[[], dict[str, Resource]]) -> None:
+        """``kinds`` tells which storage keys are served now."""
+        self._store = store
+        self._organization = organization
+        self._kinds = kinds
+        self.caches: dict[str, ResourceCache] = {}
+        self.position = 0
+        self._pulse = Pulse()
+        self._owner: TaskOwner | None = None
+        self.latest: set[str] = set()
+
+    async def start(self, owner: TaskOwner) -> None:
+        """Load what there is, then follow in the background; returns when every kind can be read."""
+        self._owner = owner
+        head = await self._store.head()
+        start = max(head - LOOK_BACK, self._store.statistics().oldest, 0)
+        self.position = start
+        for key, resource in self._kinds().items():
+            await self._load(key, resource, start)
+        owner.spawn(self._follow(start), "log")
+        owner.spawn(self._compact(), "compaction")
+        await self.reached(head)
+
+    async def add(self, resource: Resource) -> None:
+        """Begin to serve a kind that was added while running."""
+        if resource.key not in self.caches:
+            await self._load(resource.key, resource, 0)
+
+    async def _load(self, key: str, resource: Resource, at: int) -> None:
+        if resource.latest:
+            await self._load_latest(key)
+            return
+        cache = ResourceCache(key)
+        page = await self._store.page(self._organization, key, at=at)
+        # no await from here on: the log cannot move between loading and following
+        cache.load((Item((row.key.namespace, row.key.name), row.revision, row.value) for row in page.rows), page.revision)
+        self.caches[key] = cache
+        if page.revision < self.position:
+            self.caches.pop(key)
+            await self._load(key, resource, 0)
+
+    async def _load_latest(self, key: str) -> None:
+        cache = ResourceCache(key)
+        rows = await self._store.latest_changes(self._organization, key)
+        newest = max((row.sequence for row in rows), default=0)
+        cache.load((_latest_item(row.key[2:], row.sequence, row.value or b"") for row in rows), newest)
+        self.caches[key] = cache
+        self.latest.add(key)
+        if self._owner is not None:
+            self._owner.spawn(self._follow_latest(cache), f"latest/{key}")
+
+    async def _follow(self, after: int) -> None:
+        while True:
+            try:
+                async for batch in feed(self._store, after):
+                    for change in batch:
+                        cache = self.caches.get(change.key.resource)
+                        if cache is not None and change.key.organization == self._organization:
+                            place = (change.key.namespace, change.key.name)
+                            cache.apply(change.verb, Item(place, change.revision, change.value))
+                    after = self.position = batch[-1].revision
+                    self._pulse.beat()
+                    await asyncio.sleep(0)
+            except Compacted as error:
+                log.warning("the log was compacted beyond this server; reading everything anew", oldest=error.oldest)
+                after = await self._store.head()
+                self.position = after
+                for key, resource in self._kinds().items():
+                    if not resource.latest:
+                        self.caches.pop(key).drop_all()
+                        await self._load(key, resource, after)
+
+    async def _follow_latest(self, cache: ResourceCache) -> None:
+        after = cache.revision
+        while True:
+            rows = await self._store.latest_changes(self._organization, cache.key, max(after, 1), 1000)
+            for row in rows:
+                place: tuple[str, str] = (row.key.namespace, row.key.name)
+                after = max(after, row.sequence)
+                if row.value is not None:
+                    known = place in cache.rows
+                    cache.apply(Verb.UPDATE if known else Verb.CREATE, _latest_item(place, row.sequence, row.value))
+                elif place in cache.rows:
+                    cache.apply(Verb.DELETE, Item(place, row.sequence, cache.rows[place].value))
+            self._pulse.beat()
+            if not rows:
+                await self._store.latest_wait(after)
+
+    async def _compact(self) -> None:
+        while True:
+            await asyncio.sleep(COMPACT_EVERY)
+            if self.position > KEEP:
+                await self._store.compact(self.position - KEEP)
+
+    async def reached(self, revision: int) -> None:
+        """Return once everything up to a revision is in the caches."""
+        while self.position < revision:
+            await self._pulse.after(self._pulse.count)
+
+    async def latest_reached(self, cache: ResourceCache, sequence: int) -> None:
+        """Return once a cache of latest values holds everything up to a sequence number."""
+        while cache.revision < sequence:
+            await self._pulse.after(self._pulse.count)
+
+
+def _latest_item(place: tuple[str, ...], sequence: int, value: bytes) -> Item:
+    return Item((place[0], place[1]), sequence, value.replace(b'"\\u0000"', f'"{sequence}"'.encode(), 1))

@@ -1,0 +1,219 @@
+"""get and list, with Kubernetes' resourceVersion semantics.
+
+A plain read is linearizable: it learns the newest revision and is served once the cache has
+reached it. ``resourceVersion=0`` takes what is there; a number asks for at least, or with
+``Exact`` for just that revision. Pages of a list are of one revision: its continue token
+carries it, and when the log no longer reaches back the answer is 410 with a token that goes
+on from the present.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Coroutine
+from typing import NamedTuple
+
+from skerry.machinery.document import loads
+from skerry.machinery.errors import BadRequest, Cause, Expired, Invalid, Subject, Timeout, not_found
+from skerry.restapi.cache import Item
+from skerry.restapi.context import Call
+from skerry.restapi.forms import list_body, one
+from skerry.restapi.response import Response
+from skerry.restapi.selection import Selection, select
+from skerry.store.contract import Compacted, FutureRevision, Key
+
+PATIENCE = 3.0
+SELECT_AT_A_TIME = 1000
+
+
+async def get(call: Call) -> Response:
+    """Answer with one object."""
+    revision = revision_of(call.options.revision, "resourceVersion")
+    await fresh(call, revision)
+    item = call.cache.rows.get((call.key().namespace, call.name))
+    if item is None:
+        raise not_found(call.resource.plural, call.resource.group, call.name)
+    include = call.request.query.get("includeObject", "")
+    return Response(one(item, call.resource, call.form, call.parts.clock.now(), include))
+
+
+async def fresh(call: Call, revision: int | None) -> int:
+    """Wait until the cache is as new as was asked for (None: as new as anything); return the revision it shows."""
+    feeds, cache = call.parts.feeds, call.cache
+    if revision == 0:
+        return cache.revision if call.resource.latest else feeds.position
+    if call.resource.latest:
+        if revision is not None and revision > cache.revision:
+            await _in_time(feeds.latest_reached(cache, revision), revision, cache.revision)
+        return cache.revision
+    head = await call.parts.store.head() if revision is None else revision
+    if feeds.position < head:
+        await _in_time(feeds.reached(head), head, feeds.position)
+    return max(head, feeds.position)
+
+
+async def _in_time(waiting: Coroutine[None, None, None], wanted: int, current: int) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+    except TimeoutError:
+        cause = Cause("ResourceVersionTooLarge", "Too large resource version")
+        raise Timeout(f"Too large resource version: {wanted}, current: {current}", causes=[cause], retry_after=1) from None
+
+
+def revision_of(text: str, name: str) -> int | None:
+    """Read a revision; None if there is none. Raises BadRequest."""
+    if not text:
+        return None
+    if not text.isdigit():
+        raise BadRequest(f'{name}: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text)
+
+
+class Continue(NamedTuple):
+    """Where a list goes on: at which revision (-1: the present), behind which object."""
+
+    revision: int
+    namespace: str
+    name: str
+
+    def encode(self) -> str:
+        """The token as it is handed out."""
+        body = {"v": "meta.k8s.io/v1", "rv": self.revision, "start": f"{self.namespace}/{self.name}"}
+        return base64.urlsafe_b64encode(json.dumps(body, separators=(",", ":")).encode()).rstrip(b"=").decode()
+
+
+def _decode_continue(token: str) -> Continue:
+    try:
+        body = loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        namespace, _, name = body["start"].partition("/")
+        return Continue(int(body["rv"]), namespace, name)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadRequest(f"continue key is not valid: {token}") from None
+
+
+async def items(call: Call) -> Response:
+    """Answer with a list."""
+    options = call.options
+    _check(call)
+    selection = select(call.resource, call.namespace, options)
+    include = call.request.query.get("includeObject", "")
+    found, revision, token, remaining = await page(call, selection)
+    metadata: dict[str, object] = {"resourceVersion": str(revision)}
+    if token is not None:
+        metadata["continue"] = token.encode()
+        if remaining is not None:
+            metadata["remainingItemCount"] = remaining
+    return Response(await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), include))
+
+
+def _check(call: Call) -> None:
+    options = call.options
+    wrong = ""
+    if options.match and not options.revision:
+        wrong = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif options.match and options.continuation:
+        wrong = "resourceVersionMatch is forbidden when continue is provided"
+    elif options.match == "Exact" and options.revision == "0":
+        wrong = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if wrong:
+        raise _list_options(Cause("FieldValueForbidden", f"Forbidden: {wrong}", "resourceVersionMatch"))
+    if options.match not in {"", "Exact", "NotOlderThan"}:
+        text = f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan", ""'
+        raise _list_options(Cause("FieldValueNotSupported", text, "resourceVersionMatch"))
+    if options.initial_events is not None and not options.watch:
+        raise _list_options(Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents"))
+    if options.continuation and options.revision not in {"", "0"}:
+        raise BadRequest("specifying resource version is not allowed when using continue")
+
+
+def _list_options(cause: Cause) -> Invalid:
+    return Invalid(
+        f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}',
+        subject=Subject("", "meta.k8s.io", "ListOptions"),
+        causes=[cause],
+    )
+
+
+async def page(call: Call, selection: Selection) -> tuple[list[Item], int, Continue | None, int | None]:
+    """One page: the objects, the list's revision, where it goes on, and how many are left if that is known."""
+    options = call.options
+    if options.continuation:
+        token = _decode_continue(options.continuation)
+        if token.revision >= 0 and not call.resource.latest:
+            return await _from_store(call, selection, token.revision, token)
+        revision = await fresh(call, None)
+        return await _from_cache(call, selection, revision, (token.namespace, token.name))
+    asked = revision_of(options.revision, "resourceVersion")
+    if options.match == "Exact" and asked is not None and not call.resource.latest:
+        return await _from_store(call, selection, asked, None)
+    revision = await fresh(call, asked)
+    return await _from_cache(call, selection, revision, None)
+
+
+async def _from_cache(
+    call: Call, selection: Selection, revision: int, after: tuple[str, str] | None
+) -> tuple[list[Item], int, Continue | None, int | None]:
+    rows = call.cache.rows
+    if selection.namespace or after:
+        low = after or (selection.namespace, "")
+        places = rows.irange(low, (selection.namespace + "\0", "") if selection.namespace else None, inclusive=(after is None, False))
+        candidates = [rows[place] for place in places]
+    else:
+        candidates = list(rows.values())
+    return await _chosen(candidates, selection, revision, call.options.limit)
+
+
+async def _from_store(
+    call: Call, selection: Selection, revision: int, token: Continue | None
+) -> tuple[list[Item], int, Continue | None, int | None]:
+    after = Key(call.parts.organization, call.resource.key, token.namespace, token.name) if token else None
+    try:
+        stored = await call.parts.store.page(
+            call.parts.organization, call.resource.key, selection.namespace or None, at=revision, after=after
+        )
+    except Compacted:
+        if token is None:
+            raise Expired(f"The resourceVersion for the provided list is too old: {revision}") from None
+        raise _expired_token(token) from None
+    except FutureRevision as error:
+        text = f"Too large resource version: {revision}, current: {error.current}"
+        raise Timeout(text, causes=[Cause("ResourceVersionTooLarge", "Too large resource version")], retry_after=1) from None
+    candidates = [Item((row.key.namespace, row.key.name), row.revision, row.value) for row in stored.rows]
+    return await _chosen(candidates, selection, revision, call.options.limit)
+
+
+async def _chosen(
+    candidates: list[Item], selection: Selection, revision: int, limit: int
+) -> tuple[list[Item], int, Continue | None, int | None]:
+    if selection.all:
+        found = candidates
+    else:
+        found = []
+        for begin in range(0, len(candidates), SELECT_AT_A_TIME):
+            found += [item for item in candidates[begin : begin + SELECT_AT_A_TIME] if selection.has(item)]
+            await asyncio.sleep(0)
+    if not limit or len(found) <= limit:
+        return found, revision, None, None
+    last = found[limit - 1].place
+    return found[:limit], revision, Continue(revision, *last), len(found) - limit if selection.all else None
+
+
+class ExpiredToken(Expired):
+    """The provided continue parameter is too old."""
+
+    def __init__(self, token: str) -> None:
+        """Carry a token that goes on from the present."""
+        super().__init__(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue"
+            " parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided"
+            " token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was"
+            " returned and now may show up in the list."
+        )
+        self.token = token
+
+
+def _expired_token(token: Continue) -> ExpiredToken:
+    return ExpiredToken(Continue(-1, token.namespace, token.name).encode())

@@ -1,0 +1,165 @@
+"""A request as the server sees it: method, path, query, headers, and a body that is read at most once.
+
+The query parameters are those of Kubernetes' ListOptions, CreateOptions and their kin, parsed
+and validated here once, so that everything behind works with :class:`Options`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from skerry.machinery.errors import BadRequest, RequestEntityTooLarge
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+MOST_BODY_BYTES = 3 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Options:
+    """The query parameters that mean something to the API; a DeleteOptions body may add to them."""
+
+    labels: str = ""
+    fields: str = ""
+    limit: int = 0
+    continuation: str = ""
+    revision: str = ""
+    match: str = ""
+    watch: bool = False
+    bookmarks: bool = False
+    initial_events: bool | None = None
+    timeout: int | None = None
+    dry_run: bool = False
+    manager: str = ""
+    validation: str = "Warn"
+    force: bool | None = None
+    propagation: str = ""
+    orphan: bool | None = None
+    pretty: bool = False
+
+
+class Request:
+    """One HTTP request."""
+
+    __slots__ = ("_body", "_headers", "_query", "_receive", "method", "path", "scope")
+
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive) -> None:
+        """Wrap an ASGI scope."""
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self._receive = receive
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._query: dict[str, str] | None = None
+        self._body: bytes | None = None
+
+    def header(self, name: bytes) -> str:
+        """A header by its lower-case name, empty if absent."""
+        return self._headers.get(name, b"").decode("latin-1")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; of a repeated one the first counts."""
+        if self._query is None:
+            raw = self.scope.get("query_string", b"")
+            if not raw:
+                self._query = {}
+            else:
+                try:
+                    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="strict")
+                except ValueError as error:
+                    raise BadRequest(f"the query of the request cannot be decoded: {error}") from error
+                self._query = {}
+                for name, value in pairs:
+                    self._query.setdefault(name, value)
+        return self._query
+
+    async def body(self) -> bytes:
+        """Read the whole body, decompressed; raises RequestEntityTooLarge."""
+        if self._body is None:
+            chunks, size = [], 0
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("the client went away while it was sending")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > MOST_BODY_BYTES:
+                    raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
+                chunks.append(chunk)
+                if not message.get("more_body"):
+                    break
+            self._body = _inflate(b"".join(chunks)) if self.header(b"content-encoding") == "gzip" else b"".join(chunks)
+        return self._body
+
+
+def _inflate(data: bytes) -> bytes:
+    """Decompress gzip, up to the limit and not a byte further."""
+    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = engine.decompress(data, MOST_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise BadRequest(f"the body is not gzip: {error}") from error
+    if len(plain) > MOST_BODY_BYTES:
+        raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
+    return plain
+
+
+def options(query: dict[str, str]) -> Options:
+    """Parse and check the query parameters; raises BadRequest."""
+    if not query:
+        return Options()
+    dry = query.get("dryRun", "")
+    if dry not in {"", "All"}:
+        raise BadRequest(f'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "{dry}": supported values: "All"')
+    validation = query.get("fieldValidation") or "Warn"
+    if validation not in {"Strict", "Warn", "Ignore"}:
+        raise BadRequest(f'fieldValidation: Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"')
+    manager = query.get("fieldManager", "")
+    if len(manager) > 128 or not manager.isprintable():
+        raise BadRequest("fieldManager: Invalid value: must be at most 128 printable characters")
+    return Options(
+        labels=query.get("labelSelector", ""),
+        fields=query.get("fieldSelector", ""),
+        limit=_number(query, "limit"),
+        continuation=query.get("continue", ""),
+        revision=query.get("resourceVersion", ""),
+        match=query.get("resourceVersionMatch", ""),
+        watch=_flag(query, "watch") or False,
+        bookmarks=_flag(query, "allowWatchBookmarks") or False,
+        initial_events=_flag(query, "sendInitialEvents"),
+        timeout=_number(query, "timeoutSeconds") if query.get("timeoutSeconds") else None,
+        dry_run=bool(dry),
+        manager=manager,
+        validation=validation,
+        force=_flag(query, "force"),
+        propagation=query.get("propagationPolicy", ""),
+        orphan=_flag(query, "orphanDependents"),
+        pretty=_flag(query, "pretty") or False,
+    )
+
+
+def _number(query: dict[str, str], name: str) -> int:
+    text = query.get(name, "")
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _flag(query: dict[str, str], name: str) -> bool | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    return text.lower() not in {"false", "0", "f"}
+
+
+def unescape(segment: str) -> str:
+    """A path segment as it was meant."""
+    return unquote(segment)

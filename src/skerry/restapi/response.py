@@ -1,0 +1,69 @@
+"""Answers: a code, headers and bytes, or a stream of chunks. Large bodies are compressed off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from skerry.machinery.document import dumps
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+COMPRESS_FROM = 128 * 1024
+JSON_TYPE = b"application/json"
+
+
+class Response:
+    """One answer."""
+
+    __slots__ = ("body", "code", "gone", "headers", "media", "stream")
+
+    def __init__(
+        self,
+        body: bytes | Sequence[bytes] = b"",
+        *,
+        code: int = 200,
+        media: bytes = JSON_TYPE,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        stream: AsyncIterator[bytes] | None = None,
+        gone: Callable[[], None] | None = None,
+    ) -> None:
+        """A body of bytes (or pieces of it), or a stream; ``gone`` is called when the client of a stream went away."""
+        self.body = body
+        self.code = code
+        self.media = media
+        self.headers = headers
+        self.stream = stream
+        self.gone = gone
+
+    async def send(self, send: Send, *, gzip_accepted: bool) -> None:
+        """Write the answer."""
+        headers = [(b"content-type", self.media), (b"cache-control", b"no-cache, private"), *self.headers]
+        if self.stream is not None:
+            await send({"type": "http.response.start", "status": self.code, "headers": headers})
+            async for chunk in self.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        pieces = [self.body] if isinstance(self.body, bytes) else self.body
+        size = sum(map(len, pieces))
+        if gzip_accepted and size > COMPRESS_FROM:
+            packed = await asyncio.to_thread(_pack, pieces)
+            pieces, size = [packed], len(packed)
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-length", str(size).encode()))
+        await send({"type": "http.response.start", "status": self.code, "headers": headers})
+        for piece in pieces[:-1]:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": pieces[-1] if pieces else b""})
+
+
+def _pack(pieces: Sequence[bytes]) -> bytes:
+    return gzip.compress(b"".join(pieces), compresslevel=1)
+
+
+def json_response(value: Any, code: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    """Answer with an object."""
+    return Response(dumps(value), code=code, headers=headers)

@@ -1,0 +1,98 @@
+"""Reviews: questions that are answered and not stored: who am I, may I, what may I."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skerry.machinery.causes import invalid as bad
+from skerry.machinery.errors import BadRequest, invalid
+from skerry.machinery.identity import Attributes, User
+from skerry.machinery.resource import Resource
+from skerry.machinery.schema import Schema
+from skerry.restapi.contract import Authorizer
+
+Json = dict[str, Any]
+
+OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _review(group: str, kind: str) -> Resource:
+    properties = {"spec": OPEN, "status": OPEN}
+    return Resource(
+        group=group,
+        version="v1",
+        kind=kind,
+        plural=f"{kind.lower()}s",
+        namespaced=False,
+        schema=Schema({"type": "object", "properties": properties}),
+        verbs=("create",),
+        create_only=True,
+        generation=False,
+    )
+
+
+ACCESS = _review("authorization.k8s.io", "SelfSubjectAccessReview")
+RULES = _review("authorization.k8s.io", "SelfSubjectRulesReview")
+SELF = _review("authentication.k8s.io", "SelfSubjectReview")
+
+REVIEWS = (ACCESS, RULES, SELF)
+
+
+def review(resource: Resource, obj: Json, user: User, authorizer: Authorizer) -> Json:
+    """Answer a review."""
+    obj.setdefault("metadata", {})
+    obj["metadata"].setdefault("creationTimestamp", None)
+    if resource is SELF:
+        obj["status"] = {"userInfo": _info(user)}
+        return obj
+    spec = obj.get("spec")
+    if not isinstance(spec, dict):
+        raise BadRequest(f"a {resource.kind} needs a spec")
+    obj["status"] = _access(spec, user, authorizer) if resource is ACCESS else _rules(spec, user, authorizer)
+    return obj
+
+
+def _info(user: User) -> Json:
+    info: Json = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.extra:
+        info["extra"] = {name: list(values) for name, values in user.extra.items()}
+    return info
+
+
+def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
+    about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if bool(about) == bool(path):
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise invalid(ACCESS.kind, ACCESS.group, "", [bad("spec.resourceAttributes", about, text)])
+    if isinstance(path, dict):
+        attributes = Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+    else:
+        asked = about if isinstance(about, dict) else {}
+        attributes = Attributes(
+            user, *(str(asked.get(name) or "") for name in ("verb", "group", "version", "resource", "subresource", "namespace", "name"))
+        )
+    decision = authorizer.authorize(attributes)
+    status: Json = {"allowed": decision.allowed}
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status
+
+
+def _rules(spec: Json, user: User, authorizer: Authorizer) -> Json:
+    rules = authorizer.rules(user, str(spec.get("namespace") or ""))
+    return {
+        "incomplete": False,
+        "nonResourceRules": [{"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules if rule.paths],
+        "resourceRules": [
+            {
+                "verbs": list(rule.verbs),
+                "apiGroups": list(rule.groups),
+                "resources": list(rule.resources),
+                **({"resourceNames": list(rule.names)} if rule.names else {}),
+            }
+            for rule in rules
+            if not rule.paths
+        ],
+    }

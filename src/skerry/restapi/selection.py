@@ -1,0 +1,52 @@
+"""Which objects a read is about: namespace, name, labels, fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skerry.machinery.resource import Resource
+from skerry.machinery.selectors import EVERYTHING, Selector, parse_fields, parse_labels
+from skerry.restapi.cache import Event, Item
+from skerry.restapi.request import Options
+from skerry.store.contract import Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A compiled choice of objects of one kind."""
+
+    resource: Resource
+    namespace: str = ""
+    labels: Selector = EVERYTHING
+    fields: Selector = EVERYTHING
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing but the namespace chooses."""
+        return not self.labels and not self.fields
+
+    def has(self, item: Item) -> bool:
+        """Tell whether an object belongs to the choice."""
+        if self.namespace and item.place[0] != self.namespace:
+            return False
+        if self.labels and not self.labels.matches(item.labels):
+            return False
+        return not self.fields or self.fields.matches(item.fields(self.resource.selectable))
+
+    def see(self, event: Event) -> tuple[str, Item] | None:
+        """What a watcher of this choice sees of an event: type and object, or nothing."""
+        before = event.previous is not None and self.has(event.previous)
+        if event.verb is Verb.DELETE:
+            return ("DELETED", event.item) if before else None
+        if self.has(event.item):
+            return ("MODIFIED" if before else "ADDED"), event.item
+        return ("DELETED", event.item) if before else None
+
+
+def select(resource: Resource, namespace: str, options: Options) -> Selection:
+    """Compile the selectors of a request; raises BadRequest."""
+    if not options.labels and not options.fields:
+        return Selection(resource, namespace)
+    supported = {"metadata.name", *(("metadata.namespace",) if resource.namespaced else ()), *resource.selectable}
+    fields = parse_fields(options.fields, supported.__contains__, resource.api_version, resource.kind) if options.fields else EVERYTHING
+    return Selection(resource, namespace, parse_labels(options.labels), fields)

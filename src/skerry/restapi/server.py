@@ -1,0 +1,316 @@
+"""The server: one ASGI application for any set of kinds.
+
+The pipeline of every request: authenticate → authorize → decode → default → validate → own
+fields → store → audit. The first two and the last stand here; the middle is the handlers'
+(``reads``, ``watching``, ``writes``, ``deletes``), which get a :class:`Call` and give back a
+:class:`Response`. Whatever goes wrong becomes a ``Status``: an ApiError as it stands, anything
+unexpected as a 500 that names the request, with the cause in the log.
+
+TLS and sockets are somebody else's (``apiserver/http.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
+from skerry.machinery.document import Gapped, dumps
+from skerry.machinery.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    Subject,
+    Unauthorized,
+)
+from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User
+from skerry.machinery.resource import Resource
+from skerry.restapi import deletes, reads, watching, writes
+from skerry.restapi.context import Call, Parts
+from skerry.restapi.contract import Audit, Authenticator, Authorizer, Peer, Record
+from skerry.restapi.decode import body_object
+from skerry.restapi.discovery import Discovery, subresources
+from skerry.restapi.feeds import Feeds
+from skerry.restapi.negotiate import PLAIN, form
+from skerry.restapi.openapi import OpenApi
+from skerry.restapi.registry import Registry
+from skerry.restapi.request import Receive, Request, options
+from skerry.restapi.response import Response, Send, json_response
+from skerry.restapi.reviews import review
+from skerry.restapi.routes import Target, target, verb
+from skerry.restapi.status import code_of, failure
+from skerry.store.contract import Key, Store, StoreError, StoreFull
+
+Json = dict[str, Any]
+Handler = Callable[[Call], Awaitable[Response]]
+Mounted = Callable[[Request, User | None, Send, Receive], Awaitable[None]]
+
+HANDLERS: Mapping[str, Handler] = {
+    "get": reads.get,
+    "list": reads.items,
+    "watch": watching.watch,
+    "create": writes.create,
+    "update": writes.update,
+    "patch": writes.patch,
+    "delete": deletes.delete,
+    "deletecollection": deletes.delete_all,
+}
+HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
+
+log = get("restapi.server")
+
+
+class ApiServer:
+    """A Kubernetes-style API over a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        audit: Audit,
+        clock: Clock,
+        version: str,
+        organization: str = "default",
+    ) -> None:
+        """``version`` is the Kubernetes version that clients are told."""
+        self.registry = registry
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._audit = audit
+        feeds = Feeds(store, organization, registry.keys)
+        self.parts = Parts(store, feeds, registry, clock, organization)
+        self._discovery = Discovery(registry)
+        self._openapi = OpenApi(registry, version)
+        self._version = version
+        self._ready = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve from here on: load the caches and follow the store until the block is left."""
+        async with TaskOwner("restapi") as owner:
+            await self.parts.feeds.start(owner)
+            self._ready = True
+            try:
+                yield
+            finally:
+                self._ready = False
+                self.end_watches()
+
+    def end_watches(self) -> None:
+        """End every watch, so that connections can close."""
+        for cache in self.parts.feeds.caches.values():
+            cache.drop_all()
+
+    async def serve_kinds(self, resources: Sequence[Resource]) -> None:
+        """Serve more kinds from now on."""
+        self.registry.add(*resources)
+        for resource in resources:
+            await self.parts.feeds.add(resource)
+
+    async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None]) -> None:
+        """Upsert latest values by (namespace, name); None removes. For components of this installation."""
+        organization = self.parts.organization
+        await self.parts.store.latest_put(
+            {
+                Key(organization, resource.key, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
+                for place, value in values.items()
+            }
+        )
+
+    async def user_of(self, request: Request) -> User | None:
+        """Who sends a request; raises Unauthorized for a bad credential."""
+        scheme, _, token = request.header(b"authorization").partition(" ")
+        user = await self._authenticator.authenticate(peer_of(request), token.strip() if scheme.lower() == "bearer" else "")
+        if user is None:
+            return None
+        return User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = Request(scope, receive)
+        request_id = secrets.token_hex(8)
+        attributes = Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)
+        warnings: list[str] = []
+        try:
+            user = await self.user_of(request) or User(ANONYMOUS, groups=(UNAUTHENTICATED,))
+            attributes = Attributes(user, request.method.lower(), path=request.path)
+            response, attributes = await self._answer(request, user, attributes, warnings)
+        except ApiError as error:
+            response = _error_response(error)
+            self._record(attributes, response.code, error.reason, request, request_id)
+        except StoreFull as error:
+            response = _error_response(ServiceUnavailable(str(error), retry_after=10))
+        except StoreError:
+            log.exception("the store failed", request=request_id, path=request.path)
+            response = _error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))
+        except Exception:
+            log.exception("a request failed unexpectedly", request=request_id, method=request.method, path=request.path)
+            response = _error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
+        else:
+            self._record(attributes, response.code, "", request, request_id)
+        response.headers = [
+            *response.headers,
+            (b"audit-id", request_id.encode()),
+            *((b"warning", f"299 - {dumps(text).decode()}".encode("ascii", "replace")) for text in warnings),
+        ]
+        await self._send(response, request, receive, send)
+
+    async def _send(self, response: Response, request: Request, receive: Receive, send: Send) -> None:
+        gzip_accepted = "gzip" in request.header(b"accept-encoding")
+        if response.gone is None:
+            await response.send(send, gzip_accepted=gzip_accepted)
+            return
+        async with TaskOwner("watch") as owner:
+            owner.spawn(_until_gone(receive, response.gone), "disconnect")
+            await response.send(send, gzip_accepted=gzip_accepted)
+
+    def _record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
+        self._audit.record(Record(attributes, code, reason, peer_of(request).address, request_id))
+
+    async def _answer(self, request: Request, user: User, attributes: Attributes, warnings: list[str]) -> tuple[Response, Attributes]:
+        found = target(request.path)
+        if found is None or (found.group, found.version) == ("", ""):
+            return await self._other(request, attributes), attributes
+        resource = self.registry.find(found.group, found.version, found.plural)
+        opts = options(request.query)
+        name = found.name
+        if opts.watch and name and request.method == "GET":
+            # the old form of watching one object
+            opts.fields, found = f"metadata.name={name}", found._replace(name="")
+        action = verb(request.method, named=bool(found.name), watches=opts.watch)
+        attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, name)
+        self._authorize(attributes)
+        if resource is None or (found.namespace and not resource.namespaced):
+            raise NotFound
+        if resource.create_only:
+            return await self._review(request, resource, user, action, warnings), attributes
+        call = self._call(request, resource, found, action, opts, user)
+        call.warnings = warnings
+        if not self._ready:
+            raise ServiceUnavailable("the server is starting or stopping; try again", retry_after=1)
+        return await HANDLERS[action](call), attributes
+
+    def _call(self, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
+        allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
+        if found.subresource and found.subresource not in subresources(resource):
+            raise NotFound
+        if action not in allowed or (resource.namespaced and not found.namespace and action not in {"list", "watch"}):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        accepted = form(request.header(b"accept")) if action != "deletecollection" else PLAIN
+        return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
+
+    def _authorize(self, attributes: Attributes) -> None:
+        decision = self._authorizer.authorize(attributes)
+        if decision.allowed:
+            return
+        raise forbidden(attributes, decision.reason)
+
+    async def _review(self, request: Request, resource: Resource, user: User, action: str, warnings: list[str]) -> Response:
+        if action != "create":
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        call = Call(self.parts, request, resource, action, "", "", "", options(request.query), PLAIN, user, warnings)
+        return json_response(review(resource, await body_object(call), user, self._authorizer), 201)
+
+    async def _other(self, request: Request, attributes: Attributes) -> Response:
+        attributes = attributes._replace(verb="get" if request.method in {"GET", "HEAD"} else request.method.lower())
+        self._authorize(attributes)
+        path = request.path.rstrip("/") or "/"
+        if request.method not in {"GET", "HEAD"}:
+            raise NotFound
+        if path in HEALTH:
+            ready = self._ready or path != "/readyz"
+            return Response(b"ok" if ready else b"not ready", code=200 if ready else 503, media=b"text/plain; charset=utf-8")
+        if path == "/version":
+            return json_response(version_document(self._version))
+        if path == "/":
+            return json_response({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
+        document = self._openapi.respond(path) if path.startswith("/openapi/") else self._discover(request, path)
+        if document is None:
+            raise NotFound
+        return document
+
+    def _discover(self, request: Request, path: str) -> Response | None:
+        accept = request.header(b"accept")
+        accepted = form(accept, discovery=True) if path in {"/api", "/apis"} else PLAIN
+        found = self._discovery.document(path, accepted)
+        if found is None:
+            return None
+        media = b"application/json"
+        if accepted.kind:
+            media += f";g=apidiscovery.k8s.io;v={accepted.version};as={accepted.kind}".encode()
+        if request.header(b"if-none-match") == found[1]:
+            return Response(b"", code=304, media=media, headers=[(b"etag", found[1].encode())])
+        return Response(found[0], media=media, headers=[(b"etag", found[1].encode()), (b"vary", b"Accept")])
+
+    def statistics(self) -> Json:
+        """Counters for people and metrics."""
+        caches = {key: cache.statistics() for key, cache in self.parts.feeds.caches.items()}
+        return {"position": self.parts.feeds.position, "caches": caches}
+
+
+async def _until_gone(receive: Receive, gone: Callable[[], None]) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            gone()
+            await asyncio.Event().wait()
+
+
+def peer_of(request: Request) -> Peer:
+    """The far end of a request's connection."""
+    client = request.scope.get("client") or ("", 0)
+    extension = (request.scope.get("extensions") or {}).get("tls") or {}
+    return Peer(str(client[0]), extension.get("client_cert_der"))
+
+
+def _error_response(error: ApiError) -> Response:
+    body = failure(error)
+    if isinstance(error, reads.ExpiredToken):
+        body["metadata"] = {"continue": error.token}
+    headers = [(b"retry-after", str(error.retry_after).encode())] if error.retry_after is not None else []
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b'Bearer realm="skerry"'))
+    return json_response(body, code_of(error), headers)
+
+
+def forbidden(attributes: Attributes, reason: str) -> Forbidden:
+    """Say what may not be done, in the words of Kubernetes."""
+    user = attributes.user.name
+    if attributes.path:
+        text = f'forbidden: User "{user}" cannot {attributes.verb} path "{attributes.path}"'
+        return Forbidden(text + (f": {reason}" if reason else ""))
+    qualified = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    what = f"{attributes.resource}/{attributes.subresource}" if attributes.subresource else attributes.resource
+    where = f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    name = f'"{attributes.name}" ' if attributes.name else ""
+    text = (
+        f'{qualified} {name}is forbidden: User "{user}" cannot {attributes.verb} resource "{what}" in API group "{attributes.group}"{where}'
+    )
+    return Forbidden(text + (f": {reason}" if reason else ""), subject=Subject(attributes.name, attributes.group, attributes.resource))
+
+
+def version_document(version: str) -> Json:
+    """What ``/version`` answers."""
+    major, minor, *_ = version.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": version,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "",
+        "platform": "",
+    }

@@ -1,0 +1,142 @@
+"""watch: a stream of events after a revision, with bookmarks, initial events, and an end.
+
+An event is wrapped around the object's stored bytes. A bookmark tells the newest revision that
+the watcher need not fear to have missed; one is sent every minute, at the end, and after the
+initial events where they were asked for. A watcher that does not keep up is ended: it resumes
+from its last revision.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+
+from skerry.machinery.document import dumps
+from skerry.machinery.errors import ApiError, Cause, Expired, Invalid, Subject
+from skerry.restapi.cache import Event, Item, Watcher
+from skerry.restapi.context import Call
+from skerry.restapi.forms import RowMaker, metadata_only, served, table
+from skerry.restapi.reads import fresh, revision_of
+from skerry.restapi.response import Response
+from skerry.restapi.selection import select
+from skerry.restapi.status import failure
+
+See = Callable[[Event], tuple[str, Item] | None]
+
+BOOKMARK_EVERY = 60.0
+SHORTEST, LONGEST = 1800.0, 3600.0
+"""A watch without a timeout of its own ends after a random while, so that clients spread."""
+
+
+async def watch(call: Call) -> Response:
+    """Answer with a stream of events."""
+    options = call.options
+    if options.initial_events and options.match != "NotOlderThan":
+        text = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        cause = Cause("FieldValueForbidden", text, "resourceVersionMatch")
+        raise Invalid(
+            f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}',
+            subject=Subject("", "meta.k8s.io", "ListOptions"),
+            causes=[cause],
+        )
+    selection = select(call.resource, call.namespace, options)
+    asked = revision_of(options.revision, "resourceVersion")
+    cache = call.cache
+    initial: list[Item] = []
+    if options.initial_events or (not asked and options.initial_events is None):
+        start = await fresh(call, asked)
+        initial = [item for item in cache.rows.values() if selection.has(item)]
+        watcher = Watcher([])
+    elif not asked:
+        start = await fresh(call, asked)
+        watcher = Watcher([])
+    else:
+        start = asked
+        try:
+            watcher = Watcher(cache.since(asked))
+        except Expired as error:
+            return Response(stream=_single(error))
+    cache.watchers.add(watcher)
+    stream = _Stream(call, watcher, start)
+    frames = stream.frames(initial, selection.see, mark_initial=bool(options.initial_events))
+    return Response(stream=frames, gone=watcher.drop)
+
+
+async def _single(error: ApiError) -> AsyncIterator[bytes]:
+    yield dumps({"type": "ERROR", "object": failure(error)}) + b"\n"
+
+
+class _Stream:
+    """One watch response."""
+
+    def __init__(self, call: Call, watcher: Watcher, start: int) -> None:
+        self._call = call
+        self._watcher = watcher
+        self._revision = start
+        seconds = call.options.timeout
+        self._ends = call.parts.clock.monotonic() + (seconds if seconds else random.uniform(SHORTEST, LONGEST))
+        self._first_row = True
+        include = call.request.query.get("includeObject", "")
+        self._rows = RowMaker(call.resource, call.form, include) if call.form.kind == "Table" else None
+
+    async def frames(self, initial: list[Item], see: See, *, mark_initial: bool) -> AsyncIterator[bytes]:
+        """Yield encoded events until the end."""
+        try:
+            for item in initial:
+                yield self._frame("ADDED", item)
+            if mark_initial:
+                yield self._bookmark(initial_end=True)
+            async for chunk in self._follow(see):
+                yield chunk
+        finally:
+            self._call.cache.watchers.discard(self._watcher)
+
+    async def _follow(self, see: See) -> AsyncIterator[bytes]:
+        clock, bookmarks = self._call.parts.clock, self._call.options.bookmarks
+        next_mark = clock.monotonic() + BOOKMARK_EVERY
+        while not self._watcher.dropped:
+            now = clock.monotonic()
+            if now >= self._ends:
+                break
+            await self._watcher.wait(min(self._ends, next_mark) - now)
+            events = self._watcher.take()
+            seen = [shown for event in events if (shown := self._see(see, event)) is not None]
+            if seen:
+                yield b"".join(seen)
+            if clock.monotonic() >= next_mark:
+                next_mark = clock.monotonic() + BOOKMARK_EVERY
+                if bookmarks:
+                    yield self._bookmark()
+        if bookmarks and not self._watcher.dropped:
+            yield self._bookmark()
+
+    def _see(self, see: See, event: Event) -> bytes | None:
+        self._revision = event.revision
+        shown = see(event)
+        if shown is None:
+            return None
+        kind, item = shown
+        return self._frame(kind, item)
+
+    def _frame(self, kind: str, item: Item) -> bytes:
+        form = self._call.form
+        if self._rows is not None:
+            row = self._rows.row(item, self._call.parts.clock.now())
+            body = dumps(table(self._call.resource, form, [row], {"resourceVersion": str(item.revision)}, with_columns=self._first_row))
+            self._first_row = False
+        elif form.kind:
+            body = dumps(metadata_only(item.decode(), form.version))
+        else:
+            body = served(item, self._call.resource)
+        return b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
+
+    def _bookmark(self, *, initial_end: bool = False) -> bytes:
+        resource = self._call.resource
+        position = self._call.cache.revision if resource.latest else self._call.parts.feeds.position
+        metadata: dict[str, object] = {"resourceVersion": str(max(self._revision, position))}
+        if initial_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        if self._rows is not None:
+            obj = table(resource, self._call.form, [], metadata, with_columns=False)
+        return dumps({"type": "BOOKMARK", "object": obj}) + b"\n"

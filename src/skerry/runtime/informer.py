@@ -1,0 +1,112 @@
+"""A local copy of one kind, kept current by list and watch.
+
+Whoever listens is told the key of what changed and nothing else. After a break the watch goes
+on from its last revision; where that is gone, everything is listed anew and every key that is
+or was there is told. ``synced`` is set once the first list is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from skerry.client.contract import Client, Ref
+from skerry.kit.backoff import Backoff
+from skerry.kit.log import get
+from skerry.machinery.errors import ApiError, Expired, Forbidden, NotFound
+from skerry.machinery.resource import Json
+
+log = get("runtime.informer")
+
+Listener = Callable[[str], None]
+
+
+def key_of(obj: Json) -> str:
+    """``namespace/name``, or the name alone for cluster-scoped objects."""
+    metadata = obj["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
+
+
+class Informer:
+    """One kind of one API."""
+
+    def __init__(self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "") -> None:
+        """Nothing happens before ``run``."""
+        self._client = client
+        self.ref = ref
+        self._namespace = namespace
+        self._labels = labels
+        self._objects: dict[str, Json] = {}
+        self._listeners: list[Listener] = []
+        self._revision = ""
+        self.synced = asyncio.Event()
+        self._lists = self._events = 0
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` the key of everything that changes from now on."""
+        self._listeners.append(listener)
+
+    def get(self, key: str) -> Json | None:
+        """The object as last seen. It is shared: do not change it."""
+        return self._objects.get(key)
+
+    def all(self) -> Iterable[Json]:
+        """Every object as last seen. They are shared: do not change them."""
+        return list(self._objects.values())
+
+    def known(self) -> list[str]:
+        """Every key."""
+        return list(self._objects)
+
+    async def run(self) -> None:
+        """Follow the kind until cancelled."""
+        backoff = Backoff(base=0.2, limit=30.0)
+        while True:
+            try:
+                if not self._revision:
+                    await self._list()
+                backoff.reset()
+                await self._watch()
+            except Expired:
+                self._revision = ""
+            except (Forbidden, NotFound) as error:
+                self._revision = ""
+                delay = backoff.next()
+                log.info("cannot watch yet", kind=self.ref.plural, error=error.message, again_in=round(delay, 1))
+                await asyncio.sleep(delay)
+            except ApiError as error:
+                delay = backoff.next()
+                log.debug("the watch broke", kind=self.ref.plural, error=error.message, again_in=round(delay, 1))
+                await asyncio.sleep(delay)
+
+    async def _list(self) -> None:
+        answer = await self._client.list(self.ref, self._namespace, labels=self._labels)
+        self._lists += 1
+        found = {key_of(obj): obj for obj in answer["items"]}
+        changed = [key for key in {*found, *self._objects} if found.get(key) != self._objects.get(key)]
+        self._objects = found
+        self._revision = answer["metadata"]["resourceVersion"]
+        self.synced.set()
+        for key in changed:
+            self._tell(key)
+
+    async def _watch(self) -> None:
+        async for event in self._client.watch(self.ref, self._namespace, labels=self._labels, resource_version=self._revision):
+            self._revision = event.object["metadata"]["resourceVersion"]
+            if event.type == "BOOKMARK":
+                continue
+            self._events += 1
+            key = key_of(event.object)
+            if event.type == "DELETED":
+                self._objects.pop(key, None)
+            else:
+                self._objects[key] = event.object
+            self._tell(key)
+
+    def _tell(self, key: str) -> None:
+        for listener in self._listeners:
+            listener(key)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {"objects": len(self._objects), "lists": self._lists, "events": self._events}

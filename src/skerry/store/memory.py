@@ -1,0 +1,175 @@
+"""The store in memory: for simulated sites and for tests. Nothing survives the process.
+
+The same order, the same group semantics and the same errors as the dialects on disk; the
+contract suite runs on it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sortedcontainers import SortedDict
+
+from skerry.kit.aio import Pulse
+from skerry.store.batch import Landed, judge
+from skerry.store.contract import (
+    Change,
+    Compacted,
+    FutureRevision,
+    Key,
+    LatestRow,
+    Page,
+    Row,
+    Statistics,
+    StoreClosed,
+    Verb,
+    Write,
+)
+
+
+class MemoryStore:
+    """See ``contract.Store``."""
+
+    def __init__(self, *, keep: int = 100_000) -> None:
+        """``keep``: how many log entries are kept before the oldest are compacted by themselves."""
+        self._keep = keep
+        self._rows: SortedDict[Key, Row] = SortedDict()
+        self._population: dict[tuple[str, str], int] = {}
+        self._log: list[Change] = []
+        self._revision = 0
+        self._compacted = 0
+        self._latest: dict[Key, LatestRow] = {}
+        self._sequence = 0
+        self._pulse = Pulse()
+        self._latest_pulse = Pulse()
+        self._closed = False
+
+    def row(self, key: Key) -> Row | None:
+        """Return the current row of a key."""
+        return self._rows.get(key)
+
+    def under(self, organization: str, namespace: str) -> bool:
+        """Tell whether any object lives in a namespace."""
+        return bool(self._population.get((organization, namespace)))
+
+    async def write(self, write: Write) -> int:
+        """Commit one write."""
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        outcome = next(judge([write], self, self._revision))
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._land(outcome)
+        self._pulse.beat()
+        return outcome.change.revision
+
+    def _land(self, landed: Landed) -> None:
+        change = landed.change
+        room = (change.key.organization, change.key.namespace)
+        if change.verb is Verb.DELETE:
+            del self._rows[change.key]
+            self._population[room] -= 1
+        else:
+            self._rows[change.key] = Row(change.key, change.revision, change.value)
+            if change.verb is Verb.CREATE:
+                self._population[room] = self._population.get(room, 0) + 1
+        self._log.append(change)
+        self._revision = change.revision
+        if len(self._log) > self._keep + self._keep // 4:
+            self._drop(self._log[len(self._log) - self._keep - 1].revision)
+
+    async def get(self, key: Key) -> Row | None:
+        """Return the current row."""
+        return self._rows.get(key)
+
+    async def page(
+        self, organization: str, resource: str, namespace: str | None = None, *, at: int = 0, after: Key | None = None, limit: int = 0
+    ) -> Page:
+        """Rows of one resource as of a revision."""
+        if at > self._revision:
+            raise FutureRevision(self._revision)
+        if at and at < self._compacted:
+            raise Compacted(self._compacted)
+        rows: Mapping[Key, Row] = self._rows if not at or at == self._revision else self._as_of(at)
+        start = after or Key(organization, resource, namespace or "", "")
+        keys = rows.irange(start, inclusive=(after is None, True)) if isinstance(rows, SortedDict) else ()
+        found: list[Row] = []
+        for key in keys:
+            if key[:2] != (organization, resource) or (namespace is not None and key.namespace != namespace):
+                break
+            found.append(rows[key])
+            if limit and len(found) >= limit:
+                break
+        return Page(found, at or self._revision)
+
+    def _as_of(self, at: int) -> SortedDict[Key, Row]:
+        rows = SortedDict(self._rows)
+        for change in reversed(self._log):
+            if change.revision <= at:
+                break
+            if change.previous is None:
+                rows.pop(change.key, None)
+            else:
+                rows[change.key] = Row(change.key, self._revision_before(change), change.previous)
+        return rows
+
+    def _revision_before(self, change: Change) -> int:
+        earlier = (entry.revision for entry in reversed(self._log) if entry.key == change.key and entry.revision < change.revision)
+        return next(earlier, self._compacted)
+
+    async def head(self) -> int:
+        """Return the newest revision."""
+        return self._revision
+
+    async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
+        """Log entries above a revision."""
+        if after < self._compacted:
+            raise Compacted(self._compacted)
+        # revisions in the log are consecutive: every write that lands takes the next one
+        start = max(0, len(self._log) - (self._revision - after))
+        return self._log[start : start + limit]
+
+    async def wait(self, after: int) -> None:
+        """Return as soon as there is a newer revision."""
+        while self._revision <= after:
+            await self._pulse.after(self._pulse.count)
+
+    async def compact(self, revision: int) -> None:
+        """Drop log entries."""
+        self._drop(min(revision, self._revision))
+
+    def _drop(self, revision: int) -> None:
+        if revision > self._compacted:
+            self._compacted = revision
+            self._log = self._log[len(self._log) - (self._revision - revision) :] if revision < self._revision else []
+
+    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+        """Upsert latest values."""
+        for key, value in values.items():
+            self._sequence += 1
+            self._latest[key] = LatestRow(key, self._sequence, value)
+        self._latest_pulse.beat()
+        return self._sequence
+
+    async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
+        """Latest values that changed since a sequence number."""
+        rows = [
+            row
+            for key, row in self._latest.items()
+            if key.organization == organization and key.resource == resource and row.sequence > after and (after or row.value is not None)
+        ]
+        rows.sort(key=lambda row: row.sequence)
+        return rows[:limit] if limit else rows
+
+    async def latest_wait(self, after: int) -> None:
+        """Return as soon as there is a newer latest value."""
+        while self._sequence <= after:
+            await self._latest_pulse.after(self._latest_pulse.count)
+
+    def statistics(self) -> Statistics:
+        """Return counters."""
+        return Statistics(self._revision, self._compacted, len(self._rows), self._revision, self._revision)
+
+    async def close(self) -> None:
+        """Refuse writes from now on."""
+        self._closed = True
