@@ -9,28 +9,36 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.kit import yamls
-from skerry.machinery import meta
+from skerry.machinery import meta, protobuf
 from skerry.machinery.document import parse
 from skerry.machinery.errors import BadRequest, UnsupportedMediaType
+from skerry.machinery.resource import Resource
 from skerry.restapi.context import Call
 from skerry.restapi.negotiate import body_type
 
 Json = dict[str, Any]
 
-JSON, YAML = "application/json", "application/yaml"
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", protobuf.MEDIA
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 
 
+def is_built_in(resource: Resource) -> bool:
+    """Whether a kind is Kubernetes' own: those may be sent as protobuf."""
+    return resource.strategic or resource.create_only
+
+
 async def body_object(call: Call) -> Json:
     """Read the object of a create or an update; raises BadRequest, UnsupportedMediaType or RequestEntityTooLarge."""
-    media = body_type(call.request.header(b"content-type"), JSON, YAML)
+    media = body_type(call.request.header(b"content-type"), JSON, YAML, *([PROTOBUF] if is_built_in(call.resource) else []))
     value, doubled = decode(await call.request.body(), media)
     return checked(call, value, doubled)
 
 
 def decode(data: bytes, media: str) -> tuple[Any, list[str]]:
     """Decode JSON or YAML; returns the value and the paths that stand twice."""
+    if media == PROTOBUF:
+        return protobuf.decode(data), []
     if media in {YAML, APPLY} and not data.lstrip().startswith(b"{"):
         try:
             return yamls.load(data), []

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from skerry.kit.clock import rfc3339
-from skerry.machinery.document import parse
 from skerry.machinery.errors import STALE, BadRequest, conflict, not_found
 from skerry.restapi import namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
+from skerry.restapi.decode import JSON, PROTOBUF, YAML, decode
 from skerry.restapi.forms import list_body
+from skerry.restapi.negotiate import body_type
 from skerry.restapi.reads import fresh, page
 from skerry.restapi.response import Response, json_response
 from skerry.restapi.selection import select
@@ -45,7 +46,7 @@ async def _options(call: Call) -> DeleteOptions:
     data = await call.request.body()
     body: Json = {}
     if data.strip():
-        value, _ = parse(data)
+        value, _ = decode(data, body_type(call.request.header(b"content-type"), JSON, YAML, PROTOBUF))
         if not isinstance(value, dict):
             raise BadRequest("the body of a delete must be DeleteOptions")
         body = value

@@ -93,11 +93,13 @@ class Feeds:
             except Compacted as error:
                 log.warning("the log was compacted beyond this server; reading everything anew", oldest=error.oldest)
                 after = await self._store.head()
-                self.position = after
                 for key, resource in self._kinds().items():
                     if not resource.latest:
-                        self.caches.pop(key).drop_all()
+                        old = self.caches[key]
                         await self._load(key, resource, after)
+                        old.drop_all()
+                self.position = after
+                self._pulse.beat()
 
     async def _follow_latest(self, cache: ResourceCache) -> None:
         after = cache.revision

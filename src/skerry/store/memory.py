@@ -35,7 +35,7 @@ class MemoryStore:
         self._keep = keep
         self._rows: SortedDict[Key, Row] = SortedDict()
         self._population: dict[tuple[str, str], int] = {}
-        self._log: list[Change] = []
+        self._log: list[Landed] = []
         self._revision = 0
         self._compacted = 0
         self._latest: dict[Key, LatestRow] = {}
@@ -73,10 +73,10 @@ class MemoryStore:
             self._rows[change.key] = Row(change.key, change.revision, change.value)
             if change.verb is Verb.CREATE:
                 self._population[room] = self._population.get(room, 0) + 1
-        self._log.append(change)
+        self._log.append(landed)
         self._revision = change.revision
         if len(self._log) > self._keep + self._keep // 4:
-            self._drop(self._log[len(self._log) - self._keep - 1].revision)
+            self._drop(self._log[len(self._log) - self._keep - 1].change.revision)
 
     async def get(self, key: Key) -> Row | None:
         """Return the current row."""
@@ -104,18 +104,14 @@ class MemoryStore:
 
     def _as_of(self, at: int) -> SortedDict[Key, Row]:
         rows = SortedDict(self._rows)
-        for change in reversed(self._log):
+        for change, replaces in reversed(self._log):
             if change.revision <= at:
                 break
             if change.previous is None:
                 rows.pop(change.key, None)
             else:
-                rows[change.key] = Row(change.key, self._revision_before(change), change.previous)
+                rows[change.key] = Row(change.key, replaces, change.previous)
         return rows
-
-    def _revision_before(self, change: Change) -> int:
-        earlier = (entry.revision for entry in reversed(self._log) if entry.key == change.key and entry.revision < change.revision)
-        return next(earlier, self._compacted)
 
     async def head(self) -> int:
         """Return the newest revision."""
@@ -127,7 +123,7 @@ class MemoryStore:
             raise Compacted(self._compacted)
         # revisions in the log are consecutive: every write that lands takes the next one
         start = max(0, len(self._log) - (self._revision - after))
-        return self._log[start : start + limit]
+        return [landed.change for landed in self._log[start : start + limit]]
 
     async def wait(self, after: int) -> None:
         """Return as soon as there is a newer revision."""
