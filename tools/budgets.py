@@ -68,7 +68,7 @@ def depth(name: str, bases: dict[str, list[str]]) -> int:
 
 def is_pure(name: str) -> bool:
     """Tell whether a module belongs to a room that does no I/O."""
-    return name.split("/")[0] in PURE or name in PURE_FILES or name.endswith("/plan.py")
+    return name.split("/", maxsplit=1)[0] in PURE or name in PURE_FILES or name.endswith("/plan.py")
 
 
 def findings(tally: Tally) -> Iterator[str]:

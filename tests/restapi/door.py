@@ -62,7 +62,14 @@ class Caller:
         self.app = app
 
     async def __call__(
-        self, method: str, path: str, body: object = None, *, media: str = "application/json", headers: dict[str, str] | None = None, **query: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        media: str = "application/json",
+        headers: dict[str, str] | None = None,
+        **query: Any,
     ) -> Answer:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = {"content-type": media, "user-agent": "pytest/1", **(headers or {})}
@@ -97,7 +104,7 @@ class Caller:
             await self.app(scope, receive, send)
         return answer
 
-    async def patch(self, path: str, body: object, kind: str = "merge", **query: str) -> Answer:
+    async def patch(self, path: str, body: object, kind: str = "merge", **query: Any) -> Answer:
         media = {"apply": "application/apply-patch+yaml"}.get(kind, f"application/{kind}-patch+json")
         if kind == "apply":
             query.setdefault("fieldManager", "tester")

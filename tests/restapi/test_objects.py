@@ -104,7 +104,12 @@ async def test_bad_bodies_are_told_apart_and_never_a_server_error(call: Caller) 
         answer = await call("POST", CLUSTERS, body)
         assert answer.code == 400, body[:20]
         assert answer.json["kind"] == "Status"
-    wrong_types = [{"metadata": 1}, {"metadata": {"name": 1}}, {"metadata": {"labels": []}}, {"metadata": {"labels": {"a": 1}}}]
+    wrong_types: list[dict[str, Any]] = [
+        {"metadata": 1},
+        {"metadata": {"name": 1}},
+        {"metadata": {"labels": []}},
+        {"metadata": {"labels": {"a": 1}}},
+    ]
     for broken in wrong_types:
         assert (await call("POST", CLUSTERS, {**cluster(), **broken})).code == 400, broken
     assert (await call("POST", CLUSTERS, {**cluster(), "spec": 1})).code == 422
@@ -112,7 +117,8 @@ async def test_bad_bodies_are_told_apart_and_never_a_server_error(call: Caller) 
 
 
 async def test_a_key_that_stands_twice_is_told_with_its_path(call: Caller) -> None:
-    body = b'{"apiVersion":"fleet.skerry.dev/v1alpha1","kind":"ClusterGroup","metadata":{"name":"g"},"spec":{"description":"a","description":"b"}}'
+    head = b'{"apiVersion":"fleet.skerry.dev/v1alpha1","kind":"ClusterGroup","metadata":{"name":"g"},'
+    body = head + b'"spec":{"description":"a","description":"b"}}'
     warned = await call("POST", GROUPS, body)
     assert warned.warnings == ['299 - "duplicate field \\"spec.description\\""']
     strict = await call("POST", GROUPS, body.replace(b'"g"', b'"h"'), fieldValidation="Strict")

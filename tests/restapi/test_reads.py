@@ -83,7 +83,11 @@ async def test_a_watch_tells_what_happens_after_its_revision(call: Caller) -> No
     await call.patch(f"{GROUPS}/b", {"spec": {"description": "x"}})
     await call("DELETE", f"{GROUPS}/b")
     events = (await task).events
-    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [("ADDED", "b"), ("MODIFIED", "b"), ("DELETED", "b")]
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [
+        ("ADDED", "b"),
+        ("MODIFIED", "b"),
+        ("DELETED", "b"),
+    ]
     revisions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
     assert revisions == sorted(set(revisions))
 
@@ -107,7 +111,12 @@ async def test_a_watch_from_before_the_window_is_told_to_start_anew(call: Caller
 
 async def test_initial_events_end_with_a_bookmark_that_says_so(call: Caller) -> None:
     await make(call, "a")
-    query = {"watch": "1", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    query: dict[str, Any] = {
+        "watch": "1",
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+    }
     events = (await call("GET", GROUPS, timeoutSeconds="1", **query)).events
     assert [event["type"] for event in events[:2]] == ["ADDED", "BOOKMARK"]
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from skerry.store.contract import Key, StoreDamaged, StoreError, Value, Write
-from skerry.store.sqlite import Locked, SqliteStore
+from skerry.store.files import Locked
+from skerry.store.sqlite import SqliteStore
 
 KEY = Key("o", "r", "n", "a")
 VALUE = Value(b"<", b">")

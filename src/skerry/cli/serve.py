@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from skerry.compose.embedded import Running, embedded
+from skerry.compose.embedded import CANNOT_START, Running, embedded
 from skerry.compose.settings import ServerSettings
 from skerry.kit import log
-from skerry.store.contract import StoreError
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys and logs.")]
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
@@ -43,7 +41,7 @@ def _serve(settings: ServerSettings, *, greet: bool) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings, greet=greet))
-    except (StoreError, OSError, ssl.SSLError) as error:
+    except CANNOT_START as error:
         typer.echo(f"skerry: {error}", err=True)
         raise typer.Exit(1) from error
 

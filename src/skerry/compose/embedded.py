@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
+from skerry.store.contract import StoreError
 from skerry.store.sqlite import SqliteStore
 
 KUBERNETES_VERSION = "v1.37.0"
@@ -41,6 +43,8 @@ KUBERNETES_VERSION = "v1.37.0"
 CONTROLLER = policy.component("controllers")
 COMPONENT_RULES = {CONTROLLER: (Rule(("*",), ("*",), ("*",)), Rule(("get",), paths=("*",)))}
 RENEWAL_CHECK_SECONDS = 3600.0
+CANNOT_START = (StoreError, OSError, ssl.SSLError)
+"""What keeps a server from starting; the message says why."""
 
 log = get("compose.embedded")
 
@@ -56,7 +60,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def embedded(settings: ServerSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """Run a server until the block is left; raises StoreError, OSError or ssl.SSLError if it cannot start."""
+    """Run a server until the block is left; raises one of CANNOT_START if it cannot."""
     clock = clock or SystemClock()
     store = await SqliteStore.open(settings.database)
     try:

@@ -5,19 +5,12 @@ comes from waiting: while one batch is in its fsync, whatever arrives gathers in
 that the number of fsyncs falls as load grows. All statements of the writer run on one thread,
 reads on another; the event loop never touches the file.
 
-A second file beside the first holds the latest-value tables, where losing the last second in
-a power cut costs nothing (agents send again): its sequence jumps ahead at every start, so that
-a number is never given out twice.
-
-The lock file keeps a second process out. A newer schema is refused; an older one is migrated
-on open, with the pre steps first.
+Opening, locking and migrating are ``files.py``'s, the latest-value tables ``latest.py``'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,69 +30,18 @@ from skerry.store.contract import (
     Row,
     Statistics,
     StoreClosed,
-    StoreDamaged,
     StoreError,
-    StoreFull,
     Verb,
     Write,
 )
+from skerry.store.files import SQL, FileLock, connect, explain, migrate
+from skerry.store.latest import LatestTable
 from skerry.store.recent import Recent
-from skerry.store.sql import queries
 
 T = TypeVar("T")
 
-SCHEMA = 1
 MOST_IN_A_BATCH = 512
-SEQUENCE_JUMP = 1_000_000
 VERBS = {verb.value: verb for verb in Verb}
-
-SQL = queries("sqlite.sql")
-
-
-class Locked(StoreError):
-    """Another process serves this database."""
-
-
-class FileLock:
-    """An advisory lock that dies with its process; the file names the holder."""
-
-    def __init__(self, path: Path) -> None:
-        """Take the lock; raises Locked, naming the holder."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._fd)
-            raise Locked(f"{path.with_suffix('')} is in use by process {holder}; stop it first, or choose another data folder") from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let the next process in."""
-        os.close(self._fd)
-
-
-def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """Open a database file (mode 0600) for use on one thread at a time."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA busy_timeout=5000")
-    connection.execute("PRAGMA journal_size_limit=67108864")
-    return connection
-
-
-def migrate(connection: sqlite3.Connection, path: Path, prefix: str = "") -> None:
-    """Bring a database to this release's schema; raises StoreError for a newer one."""
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > SCHEMA:
-        raise StoreError(f"{path} was written by a newer Skerry (schema {found}, this one knows {SCHEMA}); upgrade Skerry to use it")
-    for phase in ("pre", "post"):
-        for number in range(found + 1, SCHEMA + 1):
-            connection.executescript(f"BEGIN; {SQL[f'{prefix}migration_{number}_{phase}']} COMMIT;")
-    connection.execute(f"PRAGMA user_version={SCHEMA}")
 
 
 class SqliteStore:
@@ -114,12 +56,10 @@ class SqliteStore:
             self._writer = connect(path, durable=True)
             migrate(self._writer, path)
             self._reader = connect(path, durable=True)
-            self._side = connect(path.with_suffix(".latest.db"), durable=False)
-            migrate(self._side, path, "latest_")
+            self._latest = LatestTable(path.with_suffix(".latest.db"))
             self._revision: int = self._one(self._writer, SQL["newest"])
             self._compacted: int = self._one(self._writer, SQL["compacted"])
             self._objects: int = self._one(self._writer, SQL["count"])
-            self._sequence: int = self._one(self._side, SQL["latest_newest"]) + SEQUENCE_JUMP
         except sqlite3.DatabaseError as error:
             self._lock.release()
             raise explain(error, path) from error
@@ -133,10 +73,8 @@ class SqliteStore:
         self._closed = False
         self._commits = self._writes = 0
         self._pulse = Pulse()
-        self._latest_pulse = Pulse()
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._side_thread = ThreadPoolExecutor(1, thread_name_prefix="store-latest")
 
     @staticmethod
     def _one(connection: sqlite3.Connection, sql: str) -> int:
@@ -317,33 +255,15 @@ class SqliteStore:
         """Upsert latest values in one batch."""
         if self._closed:
             raise StoreClosed("the store is closed")
-        first = self._sequence + 1
-        self._sequence += len(values)
-        rows = [(*key, first + index, value) for index, (key, value) in enumerate(values.items())]
-
-        def work() -> None:
-            self._side.execute("BEGIN IMMEDIATE")
-            try:
-                self._side.executemany(SQL["latest_put"], rows)
-                self._side.execute("COMMIT")
-            except BaseException:
-                self._side.execute("ROLLBACK")
-                raise
-
-        await self._read(self._side_thread, work)
-        self._latest_pulse.beat()
-        return first + len(rows) - 1
+        return await self._latest.put(values)
 
     async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
         """Latest values that changed since a sequence number."""
-        values = (organization, resource, after, limit or -1)
-        rows = await self._read(self._side_thread, lambda: self._side.execute(SQL["latest_changes"], values).fetchall())
-        return [LatestRow(Key(organization, resource, row[0], row[1]), row[2], row[3]) for row in rows if after or row[3] is not None]
+        return await self._latest.changes(organization, resource, after, limit)
 
     async def latest_wait(self, after: int) -> None:
         """Return as soon as there is a newer latest value."""
-        while self._sequence <= after:
-            await self._latest_pulse.after(self._latest_pulse.count)
+        await self._latest.wait(after)
 
     # the end
 
@@ -358,20 +278,9 @@ class SqliteStore:
         self._closed = True
         while self._busy:
             await self._idle.after(self._idle.count)
-        for thread in (self._write_thread, self._read_thread, self._side_thread):
+        await self._latest.close()
+        for thread in (self._write_thread, self._read_thread):
             await asyncio.to_thread(thread.shutdown)
-        for connection in (self._reader, self._side, self._writer):
+        for connection in (self._reader, self._writer):
             connection.close()
         self._lock.release()
-
-
-def explain(error: BaseException, path: Path) -> BaseException:
-    """Turn SQLite's errors into ours, with what to do."""
-    text = str(error)
-    if isinstance(error, sqlite3.OperationalError) and "full" in text:
-        return StoreFull(f"the disk that holds {path} is full; nothing was lost, writes go on once there is room")
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
-        return StoreDamaged(f"{path} is damaged ({text}); keep a copy of the file and restore the last backup")
-    if isinstance(error, sqlite3.Error):
-        return StoreError(f"{path}: {text}")
-    return error
