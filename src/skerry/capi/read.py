@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skerry.capi.upgrade import satisfies
-from skerry.kinds.common import Counts
+from skerry.kinds.common import GROUP, Counts
 from skerry.machinery.resource import Json
 
+OWN_LABEL = f"{GROUP}/managed"
 POOL_LABEL = "topology.cluster.x-k8s.io/deployment-name"
 
 
@@ -62,6 +63,8 @@ class ClusterFacts:
     deleting: bool
     settled: bool
     failure: str
+    managed: bool
+    """Whether it carries our label: a cluster of the same name that somebody else made does not."""
     conditions: dict[str, Fact] = field(default_factory=dict)
 
     def condition(self, *types: str) -> Fact | None:
@@ -99,6 +102,7 @@ def cluster(obj: Json) -> ClusterFacts:
         deleting=bool(metadata.get("deletionTimestamp")),
         settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
         failure=status.get("failureMessage") or old.get("failureMessage") or "",
+        managed=(metadata.get("labels") or {}).get(OWN_LABEL) == "true",
         conditions=conditions(obj),
     )
 

@@ -14,17 +14,17 @@ Not here: whether the spec is legal (``controllers/cluster/plan.py`` asks ``upgr
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from skerry.capi import variables
+from skerry.capi.read import OWN_LABEL
 from skerry.capi.upgrade import Verdict
 from skerry.kinds.cluster import Cluster
 from skerry.kinds.clusterclass import ClusterClassSpec
-from skerry.kinds.common import GROUP
 from skerry.kinds.nodepool import NodePool
 from skerry.machinery.resource import Json
 
 CAPI_GROUP = "cluster.x-k8s.io"
 V1BETA1, V1BETA2 = f"{CAPI_GROUP}/v1beta1", f"{CAPI_GROUP}/v1beta2"
-OWN_LABEL = f"{GROUP}/managed"
 
 
 def last(name: str) -> str:
@@ -117,6 +117,6 @@ def _deployment(pool: NodePool, offered: ClusterClassSpec, rendered: variables.R
 
 
 def pruned(value: Json) -> Json:
-    """Leave out empty objects, lists and strings, from the inside out; a topology stays as built: empty values of variables mean something."""
+    """Leave out what is empty, from the inside out; a topology stays as built: empty values of variables mean something."""
     kept = {key: pruned(inner) if isinstance(inner, dict) and key != "topology" else inner for key, inner in value.items()}
     return {key: inner for key, inner in kept.items() if inner not in ({}, [], "", None)}
