@@ -36,6 +36,7 @@ class ProxyCall:
         self._incoming: asyncio.Queue[pb.ProxyRequest | None] = asyncio.Queue(WINDOW)
         self._finished = asyncio.Event()
         self.claimed = asyncio.Event()
+        self._given_up = False
 
     async def outgoing(self) -> AsyncIterator[pb.ProxyResponse]:
         """What the agent is told; the stream stays open until the response is over."""
@@ -64,9 +65,17 @@ class ProxyCall:
 
     async def response_body(self) -> AsyncIterator[bytes]:
         """The chunks of the response."""
-        while (message := await self._incoming.get()) is not None:
+        while not self._given_up and (message := await self._incoming.get()) is not None:
             if message.WhichOneof("message") == "body":
                 yield message.body
+
+    def give_up(self) -> None:
+        """The caller went away: end the response, and with it the call."""
+        self._given_up = True
+        self._finished.set()
+        while not self._incoming.empty():
+            self._incoming.get_nowait()
+        self._incoming.put_nowait(None)
 
     def finish(self) -> None:
         """The call is over here, whether it ended or was given up."""

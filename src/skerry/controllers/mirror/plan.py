@@ -75,7 +75,7 @@ def steps(wanted: dict[tuple[str, str], Json], present: dict[tuple[str, str], Js
 
 def _same(there: Json, body: Json) -> bool:
     """Provisioners have nothing to mirror but their being there: a description that somebody wrote stays."""
-    return body["kind"] == "Provisioner" or there.get("spec") == body["spec"]
+    return body["kind"] == "Provisioner" or bool(there.get("spec") == body["spec"])
 
 
 def _marked(obj: Json) -> bool:
