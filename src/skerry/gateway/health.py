@@ -44,9 +44,8 @@ class Health:
         status = next_status(obj, self._routes.get(name), self._problems.get(name, ""), self._clock.now())
         if status != (obj.get("status") or {}):
             try:
-                await self._client.patch(
-                    MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, {"status": status}, subresource="status", manager="skerry-gateway"
-                )
+                body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
+                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager="skerry-gateway")
             except NotFound:
                 return None
         return None
@@ -74,6 +73,7 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> 
         if problem:
             healthy = Verdict("False", "ApiUnreachable", problem)
     status["conditions"] = [
+        *(each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}),
         condition(before, kind, verdict, now, status["observedGeneration"])
         for kind, verdict in (("Connected", connected), ("Healthy", healthy))
     ]
