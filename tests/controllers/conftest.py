@@ -27,7 +27,10 @@ from skerry.store.memory import MemoryStore
 
 Json = dict[str, Any]
 NOW = "2026-11-23T12:00:00Z"
-FIRST = b'{"apiVersion":"fleet.skerry.dev/v1alpha1","kind":"ObservedObject","metadata":{"name":"first","namespace":"elsewhere"}}'
+FIRST = (
+    b'{"apiVersion":"fleet.skerry.dev/v1alpha1","kind":"ObservedObject","metadata":{"name":"first","namespace":"elsewhere"},'
+    b'"source":{"apiVersion":"v1","kind":"Node","name":"first"},"object":{}}'
+)
 
 
 class Everybody:
