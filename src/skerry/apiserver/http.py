@@ -69,6 +69,20 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind a TCP socket; raises OSError that says what to do. asyncio sets TCP_NODELAY only where the protocol is named."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}; stop what runs there, or choose another --port") from error
+    return listener
+
+
 class Door:
     """A listening front door."""
 
@@ -102,7 +116,7 @@ class Door:
     async def open(self) -> AsyncIterator[None]:
         """Listen until the block is left; raises OSError if the address cannot be had."""
         server = self._server
-        listener = socket.create_server((self._config.host, self.port), backlog=BACKLOG, reuse_port=False)
+        listener = _listen(self._config.host, self.port)
         self.port = listener.getsockname()[1]
         server.lifespan = self._config.lifespan_class(self._config)
         async with TaskOwner("door") as owner:

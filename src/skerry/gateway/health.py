@@ -73,7 +73,7 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> 
         if problem:
             healthy = Verdict("False", "ApiUnreachable", problem)
     status["conditions"] = [
-        *(each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}),
+        *(each for each in (before.get("conditions") or ()) if each["type"] not in {"Connected", "Healthy"}),
         condition(before, kind, verdict, now, status["observedGeneration"])
         for kind, verdict in (("Connected", connected), ("Healthy", healthy))
     ]
