@@ -1,7 +1,5 @@
 """A whole API server over the memory store, in this process, and the far end played by hand."""
 
-# ruff: noqa: ARG002 the protocols name arguments that an open door does not look at
-
 from __future__ import annotations
 
 import asyncio

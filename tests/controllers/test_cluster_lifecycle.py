@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.controllers.conftest import NOW, Json, Site
 
 from skerry.client.contract import PatchKind, Ref
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.kinds.common import GROUP, VERSION
 from skerry.machinery.errors import NotFound
+from tests.controllers.conftest import NOW, Json, Site
 
 KEY, NAME, SET = "sv-1/team-a.shop", "team-a.shop", "cluster.team-a.shop"
 CLUSTERS, POOLS = Ref(GROUP, VERSION, "clusters"), Ref(GROUP, VERSION, "nodepools")

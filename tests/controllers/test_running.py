@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.controllers.conftest import Site
-
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.places.reconcile import PlacesController
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
 from skerry.machinery.errors import NotFound
 from skerry.runtime.leases import LEASES, LeaseHolder, Options
+from tests.controllers.conftest import Site
 
 QUICK = Options(duration=1.5, every=0.1)
 
