@@ -2,14 +2,16 @@
 
 * **Client certificates** are asked for and not demanded; what they prove reaches the application
   with every request (``protocol.py``).
-* **New certificates without a restart.** :meth:`Door.reload` puts a second listener with
-  the new context on the same socket, then takes the first away. The kernel's queue is shared, so
-  nobody is refused in between, and open connections live on as they are. A fresh context knows
-  no old session: a root that was taken out is gone for every new connection.
+* **New certificates without a restart.** Each connection is accepted here and gets the context
+  of that moment, so :meth:`Door.reload` is an assignment: nobody is refused in between, and open
+  connections live on as they are. A fresh context knows no old session: a root that was taken
+  out is gone for every new connection.
+* **Strangers are bounded.** So many handshakes run at once and so long; the others wait in the
+  kernel's queue.
 * **Stopping.** No new connections; idle ones close; running requests get their time; the
   application ends its watches (``on_stop``); what is left after the grace is cut.
 
-Signals, lifespans and workers are the composing process's, which owns this object.
+Signals, lifespans and workers are the composing process's.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ import uvloop
 from uvicorn.config import Config
 
 from skerry.apiserver.protocol import Application, Connection, Limits, Shared
+from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
+
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 log = get("apiserver.http")
 
@@ -51,7 +56,7 @@ class Door:
         ``tls`` comes from ``pki.tls.server_context``; None is plain HTTP. ``on_stop`` is called once
         running requests should come to their end; watches end only by it.
         """
-        self._host, self._wanted_port = host, port
+        self._host = host
         self._tls = tls
         self._limits = limits or Limits()
         self._on_stop = on_stop
@@ -68,54 +73,84 @@ class Door:
             server_header=False,
             timeout_keep_alive=self._limits.idle_seconds,
         )
-        self._shared: Shared | None = None
-        self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.Server] = []
-        self._reloads = 0
+        self._shared = Shared(self._limits, clock)
+        self._handshakes = asyncio.Semaphore(self._limits.handshakes)
+        self._failed = 0
+        self.port = port
+        """The port that is listened on; with 0 it is known once the door is open."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Serve until the block is left; raises OSError where the address cannot be had."""
-        await self.start()
-        try:
-            yield
-        finally:
-            await self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on; raises RuntimeError before the start."""
-        if not self._sockets:
-            raise RuntimeError("the server is not started")
-        return int(self._sockets[0].getsockname()[1])
-
-    async def start(self) -> None:
-        """Listen; raises OSError where the address cannot be had."""
-        if self._shared is not None:
-            raise RuntimeError("the server is started already")
-        self._sockets = await listen(self._host, self._wanted_port, self._limits.backlog)
-        self._shared = Shared(self._limits, self._clock)
+        """Serve until the block is left, once; raises OSError where the address cannot be had."""
+        if self._shared.stopping:
+            raise RuntimeError("a door that was closed stays closed")
+        sockets = await listen(self._host, self.port, self._limits.backlog)
+        self.port = int(sockets[0].getsockname()[1])
         self._shared.refresh_date()
-        self._listeners = await self._accept(self._tls)
+        try:
+            async with TaskOwner("door") as owner:
+                for each in sockets:
+                    owner.spawn(self._accept(each, owner), "accept")
+                yield
+        finally:
+            for each in sockets:
+                each.close()
+            await self._stop()
 
-    async def reload(self, tls: ssl.SSLContext) -> None:
+    def reload(self, tls: ssl.SSLContext) -> None:
         """Use another context for every connection from now on."""
-        before, self._listeners = self._listeners, await self._accept(tls)
         self._tls = tls
-        self._reloads += 1
-        for listener in before:
-            listener.close()
 
-    async def stop(self) -> None:
-        """Finish what runs, within the grace, and close; a second call does nothing."""
+    def statistics(self) -> dict[str, int]:
+        """Open connections, running and finished requests, requests that never reached the application, failed handshakes."""
         shared = self._shared
-        if shared is None or shared.stopping:
-            return
+        return {
+            "connections": len(shared.connections),
+            "running": len(shared.tasks),
+            "requests": shared.total_requests,
+            "refused": shared.refused,
+            "failed_handshakes": self._failed,
+        }
+
+    async def _accept(self, listener: socket.socket, owner: TaskOwner) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._handshakes.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                self._handshakes.release()
+                if error.errno in OUT_OF_RESOURCES:
+                    log.warning("no connection can be accepted for now", error=error.strerror)
+                    await self._clock.sleep(1)
+                continue  # otherwise the caller left before he was let in
+            except asyncio.CancelledError:
+                self._handshakes.release()
+                raise
+            owner.spawn(self._handshake(accepted), "handshake").add_done_callback(lambda _: self._handshakes.release())
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        """Hand a connection to the protocol; from then on it is nobody's but its own."""
+        secure: dict[str, Any] = {}
+        if self._tls is not None:
+            limits = self._limits
+            secure = {"ssl": self._tls, "ssl_handshake_timeout": limits.handshake_seconds, "ssl_shutdown_timeout": limits.shutdown_seconds}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, accepted, **secure)
+        except (OSError, EOFError) as error:
+            self._failed += 1
+            log.debug("a handshake failed", error=str(error))
+        except Exception:
+            self._failed += 1
+            log.exception("a handshake failed unexpectedly")  # and never takes the server with it
+
+    def _connection(self) -> Connection:
+        return Connection(self._config, self._shared)
+
+    async def _stop(self) -> None:
+        """Finish what runs, within the grace."""
+        shared = self._shared
         shared.stopping = True
-        for listener in self._listeners:
-            listener.close()
-        for each in self._sockets:
-            each.close()
         for connection in list(shared.connections):
             connection.shutdown()
         if self._on_stop is not None:
@@ -126,33 +161,6 @@ class Door:
         except TimeoutError:
             log.warning("requests were cut", connections=len(shared.connections), requests=len(shared.tasks))
             await _cut(shared)
-
-    def statistics(self) -> dict[str, int]:
-        """Open connections, running requests, requests answered, requests refused before the application, reloads."""
-        shared = self._shared
-        if shared is None:
-            return {}
-        return {
-            "connections": len(shared.connections),
-            "running": len(shared.tasks),
-            "requests": shared.total_requests,
-            "refused": shared.refused,
-            "reloads": self._reloads,
-        }
-
-    async def _accept(self, tls: ssl.SSLContext | None) -> list[asyncio.Server]:
-        """Listen on a duplicate of every socket, so that closing a listener leaves the socket open."""
-        loop = asyncio.get_running_loop()
-        secure: dict[str, Any] = {}
-        if tls is not None:
-            limits = self._limits
-            secure = {"ssl": tls, "ssl_handshake_timeout": limits.handshake_seconds, "ssl_shutdown_timeout": limits.shutdown_seconds}
-        backlog = self._limits.backlog
-        return [await loop.create_server(self._connection, sock=each.dup(), backlog=backlog, **secure) for each in self._sockets]
-
-    def _connection(self) -> Connection:
-        assert self._shared is not None  # noqa: S101 listeners exist only once it is there
-        return Connection(self._config, self._shared)
 
 
 async def _quiet(shared: Shared) -> None:

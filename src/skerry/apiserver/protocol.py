@@ -37,7 +37,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a server and its connections, in bytes and seconds."""
+    """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once."""
 
     head_bytes: int = 64 * 1024
     message_bytes: int = 16 * 1024 * 1024
@@ -45,6 +45,7 @@ class Limits:
     idle_seconds: int = 75
     handshake_seconds: float = 10.0
     shutdown_seconds: float = 5.0
+    handshakes: int = 512
     grace_seconds: float = 10.0
     backlog: int = 2048
 

@@ -105,7 +105,7 @@ async def _serving(
                 await clock.sleep(RENEWAL_CHECK_SECONDS)
                 now = clock.now()
                 if shown != (shown := keys.front_door(now)):
-                    await door.reload(server_context(shown.pem, keys.internal.bundle))
+                    door.reload(server_context(shown.pem, keys.internal.bundle))
                 if used != (used := keys.controllers(now)):
                     client.renew(connection(used))
 
