@@ -36,6 +36,7 @@ check: setup ## format, lint, types, import contracts, size budgets, protocol, d
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) python tools/budgets.py
+	$(RUN) python tools/protoc.py --check
 
 peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
 	python3 peers/build.py

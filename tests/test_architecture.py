@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from tools.budgets import ROOT, findings, measure
 
 import skerry
+from tools.budgets import ROOT, findings, measure
 
 MODULES = sorted(each.name for each in pkgutil.walk_packages(skerry.__path__, "skerry."))
 

@@ -100,7 +100,7 @@ async def test_a_token_is_kept_only_as_a_hash_in_a_private_file_and_known_after_
     path = tmp_path / "tokens.json"
     assert token not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert json.loads(path.read_text())[0]["sha256"] == tokens.hash_of(token)
+    assert json.loads(path.read_text())[0]["sha256"] == tokens.digest(token)
     assert await Tokens(path).authenticate(Far(), token) == ADMIN
     del authenticator
 

@@ -49,7 +49,6 @@ def test_a_leaf_has_the_uses_of_its_profile() -> None:
     for profile, uses in (
         (policy.SERVER, {ExtendedKeyUsageOID.SERVER_AUTH}),
         (policy.AGENT, {ExtendedKeyUsageOID.CLIENT_AUTH}),
-        (policy.GATEWAY, {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}),
     ):
         leaf = loaded(ROOT.issue(profile, "x", NOW).certificate)
         assert set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == uses
@@ -98,6 +97,12 @@ def test_a_request_gets_the_name_that_the_issuer_chose_for_the_key_that_it_carri
     assert leaf.public_key() == key.public_key()
     assert leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == AGENT
     leaf.verify_directly_issued_by(ROOT.certificate)
+
+
+@pytest.mark.parametrize("name", ["sv-1", "a" * 63])
+def test_an_agent_is_known_by_its_certificate_however_long_its_name(name: str) -> None:
+    holder = identity(der(ROOT.answer_agent(make_csr(new_key()), name, NOW)))
+    assert policy.agent_of(holder.common_name, holder.organizations, holder.names) == name
 
 
 def test_a_request_for_somebody_else_is_refused() -> None:

@@ -53,7 +53,7 @@ def test_no_certificate_outlives_its_issuer() -> None:
 
 
 def test_every_profile_is_renewed_while_it_still_lives() -> None:
-    for profile in (policy.ROOT, policy.SERVER, policy.GATEWAY, policy.CLIENT, policy.AGENT, policy.ADMIN):
+    for profile in (policy.ROOT, policy.SERVER, policy.CLIENT, policy.AGENT, policy.ADMIN):
         assert timedelta(0) < profile.renew_before < profile.lifetime, profile.name
 
 
@@ -91,13 +91,15 @@ def test_every_reason_to_refuse_is_told_at_once() -> None:
 def test_two_agents_never_share_a_name_and_every_name_fits_into_a_certificate(one: str, other: str) -> None:
     assert len(policy.agent(one)) <= policy.COMMON_NAME_LIMIT
     assert (policy.agent(one) == policy.agent(other)) == (one == other)
-    assert policy.is_agent_of(policy.agent(one), (policy.AGENTS,), one)
-    assert policy.is_agent_of(policy.agent(one), (policy.AGENTS,), other) == (one == other)
+    assert policy.agent_of(policy.agent(one), (policy.AGENTS,), (f"URI:{policy.agent_uri(one)}",)) == one
+    assert policy.agent_of(policy.agent(one), (policy.AGENTS,), (f"URI:{policy.agent_uri(other)}",)) in {one, None}
 
 
-def test_an_agent_needs_the_group_and_not_only_the_name() -> None:
-    assert not policy.is_agent_of(policy.agent("sv-1"), (policy.COMPONENTS,), "sv-1")
-    assert not policy.is_agent_of(policy.agent("sv-1"), (policy.AGENTS,), "Not A Label")
+def test_an_agent_needs_the_group_and_a_name_that_spells_out_the_common_one() -> None:
+    assert policy.agent_of("skerry:agent:sv-1", (policy.AGENTS,), ()) == "sv-1"
+    assert policy.agent_of("skerry:agent:sv-1", (policy.COMPONENTS,), ("URI:urn:skerry:agent:sv-1",)) is None
+    assert policy.agent_of("admin", (policy.AGENTS,), ("URI:urn:skerry:agent:sv-1",)) is None
+    assert policy.agent_of(policy.agent("a" * 63), (policy.AGENTS,), ()) is None
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a.b", "-a", "a-", "a" * 64, "a\n", "a,O=skerry:administrators"])

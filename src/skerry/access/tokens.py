@@ -44,20 +44,20 @@ def mint() -> str:
 
 def entry(token: str, user: User) -> Entry:
     """What is kept of a token."""
-    return Entry(hash_of(token), user.name, user.groups)
+    return Entry(digest(token), user.name, user.groups)
 
 
-def hash_of(token: str) -> str:
+def digest(token: str) -> str:
     """The SHA-256 of a token, in hexadecimal digits."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def find(entries: Sequence[Entry], token: str) -> User | None:
     """The user of a token; takes as long for a nearly right one as for any other."""
-    digest = hash_of(token)
+    presented = digest(token)
     found: Entry | None = None
     for each in entries:
-        if hmac.compare_digest(each.sha256, digest):
+        if hmac.compare_digest(each.sha256, presented):
             found = each
     return User(found.name, groups=found.groups) if found else None
 

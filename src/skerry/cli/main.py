@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli import kubeconfig, serve
+from skerry.cli import agent, kubeconfig, serve
 
 app = typer.Typer(
     name="skerry",
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 app.command("up")(serve.up)
 app.command("server")(serve.server)
+app.command("agent")(agent.agent)
+app.command("token")(agent.token)
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("version")(kubeconfig.version)
 

@@ -16,6 +16,7 @@ from skerry.kit import log
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys and logs.")]
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
+GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
 Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
@@ -24,15 +25,20 @@ Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or
 def up(data: Data = Path(".skerry"), port: Port = 8443, log_level: Level = "info") -> None:
     """Start Skerry on this machine, with an embedded database, and say how to use it."""
     log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), port=port), greet=True)
+    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), greet=True)
 
 
 def server(
-    data: Data = Path(".skerry"), port: Port = 8443, host: Host = "127.0.0.1", name: Names = None, log_level: Level = "info"
+    data: Data = Path(".skerry"),
+    port: Port = 8443,
+    gateway_port: GatewayPort = 8444,
+    host: Host = "127.0.0.1",
+    name: Names = None,
+    log_level: Level = "info",
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
     log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), host=host, port=port, names=tuple(name or ())), greet=False)
+    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), greet=False)
 
 
 def _serve(settings: ServerSettings, *, greet: bool) -> None:

@@ -30,8 +30,8 @@ class Connection:
     """How to reach one API.
 
     ``server`` is ``https://host:port`` with an optional path. ``ca`` is a PEM bundle (None: the system's roots);
-    ``certificate`` (a chain) and ``key`` are PEM; ``token`` is a bearer token, ``token_file`` a file that holds one and
-    is read again every minute. ``server_name`` is what the server's certificate must say where that is not the host.
+    ``certificate`` (a chain) and ``key`` are PEM; ``token`` is a bearer token, ``token_file`` a file that holds one,
+    read anew for each request because others replace it. ``server_name`` is what the certificate must say where that is not the host.
     """
 
     server: str
@@ -56,6 +56,10 @@ class Connection:
             raise BadConnection("a root to trust and insecure-skip-tls-verify contradict each other")
         if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
             raise BadConnection(f"proxies of the kind {urlsplit(self.proxy).scheme!r} are not supported: http or https is needed")
+
+    def bearer(self) -> str:
+        """The bearer token of this moment, empty if there is none; raises OSError for a token file that cannot be read."""
+        return self.token_file.read_text().strip() if self.token_file is not None else self.token
 
     def tls(self) -> ssl.SSLContext | None:
         """The context for connections, None for plain HTTP; raises BadConnection."""

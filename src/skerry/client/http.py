@@ -17,7 +17,6 @@ Bodies and answers are JSON; what they mean is the caller's.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -38,7 +37,6 @@ from skerry.machinery.resource import Json
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON = "application/json"
-TOKEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,6 @@ class HttpClient:
         self._tls = connection.tls()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._token = connection.token
-        self._token_read = float("-inf")
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,12 +171,12 @@ class HttpClient:
         chunks (0: nothing does). What goes wrong inside the block becomes an ApiError too.
         """
         headers = {"Accept": JSON}
-        if token := self._bearer():
-            headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             headers["Content-Type"] = media
         limits = aiohttp.ClientTimeout(total=seconds or None, connect=self._times.connect, sock_read=silence or None)
         with _api_errors(self._base):
+            if token := self.connection.bearer():
+                headers["Authorization"] = f"Bearer {token}"
             async with self._opened().request(
                 method,
                 URL(self._base + path, encoded=True),
@@ -203,7 +199,6 @@ class HttpClient:
             raise BadConnection(f"the client of {self.connection.server} cannot turn to {connection.server}")
         tls = connection.tls()
         self.connection, self._tls = connection, tls
-        self._token, self._token_read = connection.token, float("-inf")
 
     async def _json(
         self, method: str, path: str, query: Mapping[str, str], body: object = None, *, media: str = JSON, seconds: float = 0
@@ -228,18 +223,6 @@ class HttpClient:
                 connector=connector, trust_env=False, headers={"User-Agent": self._user_agent}, cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
-
-    def _bearer(self) -> str:
-        file = self.connection.token_file
-        now = asyncio.get_running_loop().time()
-        if file is not None and now - self._token_read >= TOKEN_SECONDS:
-            try:
-                self._token = file.read_text().strip()
-            except OSError as error:
-                if not self._token:
-                    raise ServiceUnavailable(f"the token file {file} cannot be read: {error.strerror}") from error
-            self._token_read = now
-        return self._token
 
 
 def path_of(ref: Ref, namespace: str = "", name: str = "", subresource: str = "") -> str:

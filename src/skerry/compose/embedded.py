@@ -8,9 +8,10 @@ written once the door is open, so that its presence means that the server answer
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from skerry.access.audit import AuditFile
 from skerry.access.authentication import Certificates, Chain, Tokens
@@ -21,19 +22,27 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
+from skerry.compose.link import controllers, gateway
 from skerry.compose.settings import ServerSettings
+from skerry.gateway.front import Front
+from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.registration import Registration
+from skerry.gateway.routes import Routes
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
-from skerry.machinery.identity import User
+from skerry.machinery.errors import Unauthorized
+from skerry.machinery.identity import Attributes, User
 from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, PkiError
 from skerry.pki.files import Safe, front_door_names, write_secret
 from skerry.pki.tls import server_context
 from skerry.restapi.registry import Registry
+from skerry.restapi.request import Receive, Request
+from skerry.restapi.response import Send
 from skerry.restapi.reviews import REVIEWS
-from skerry.restapi.server import ApiServer
+from skerry.restapi.server import ApiServer, forbidden
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
@@ -57,6 +66,8 @@ class Running:
     address: str
     admin: Connection
     api: ApiServer
+    client: HttpClient
+    front_ca: bytes
 
 
 @contextlib.asynccontextmanager
@@ -68,20 +79,18 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
         safe = Safe(settings.pki)
         now = clock.now()
         keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
-        admin = safe.pair(keys.internal, policy.ADMIN, "admin", policy.ADMINISTRATOR.common, now, groups=policy.ADMINISTRATOR.groups)
         with contextlib.closing(AuditFile(settings.audit, clock)) as audit:
+            authorizer = Authorization(catalogue.MIRRORED)
             api = ApiServer(
                 store,
                 Registry((*catalogue.ALL, *REVIEWS)),
                 authenticator=Chain((Certificates(clock), _tokens(safe))),
-                authorizer=Authorization(catalogue.MIRRORED),
+                authorizer=authorizer,
                 audit=audit,
                 clock=clock,
                 version=KUBERNETES_VERSION,
             )
-            tls = server_context(keys.front_door(now).pem, keys.internal.bundle)
-            door = Door(api, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
-            async with _serving(settings, api, door, keys, admin, clock) as running:
+            async with _serving(settings, api, authorizer, keys, clock) as running:
                 yield running
     finally:
         await store.close()
@@ -89,35 +98,36 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
 
 @contextlib.asynccontextmanager
 async def _serving(
-    settings: ServerSettings, api: ApiServer, door: Door, keys: _Keys, admin: KeyPair, clock: Clock
+    settings: ServerSettings, api: ApiServer, authorizer: Authorization, keys: _Keys, clock: Clock
 ) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
+    routes, shown = Routes(), _shown(settings.host)
+    front = _Front(api, ProxyCalls(routes))
+    tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
+    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
     async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
-        address = f"https://{_shown(settings.host)}:{door.port}"
+        address = f"https://{shown}:{door.port}"
 
         def connection(pair: KeyPair) -> Connection:
             return Connection(address, ca=keys.external.bundle, certificate=pair.certificate, key=pair.key)
 
-        async def renew() -> None:
-            """Renew what is due, while the server runs."""
-            shown, used = keys.front_door(clock.now()), keys.controllers(clock.now())
-            while True:
-                await clock.sleep(RENEWAL_CHECK_SECONDS)
-                now = clock.now()
-                if shown != (shown := keys.front_door(now)):
-                    door.reload(server_context(shown.pem, keys.internal.bundle))
-                if used != (used := keys.controllers(now)):
-                    client.renew(connection(used))
-
-        client = await stack.enter_async_context(HttpClient(connection(keys.controllers(clock.now())), user_agent="skerry-controllers"))
+        components = connection(keys.controllers(clock.now()))
+        client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
         await seed(client)
+        listen = f"{settings.host}:{settings.gateway_port}"
+        link = await stack.enter_async_context(
+            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, routes, listen, clock)
+        )
+        front.open(Registration(client, keys.internal, f"{shown}:{link.port}", clock), authorizer)
         owner = await stack.enter_async_context(TaskOwner("embedded"))
-        owner.spawn(renew(), "certificates")
+        owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
         owner.spawn(GarbageCollector(client).run(), "garbage")
-        write_secret(settings.kubeconfig, render(connection(admin)))
+        owner.spawn(controllers(client, clock), "controllers")
+        admin = connection(keys.admin(clock.now()))
+        write_secret(settings.kubeconfig, render(admin))
         log.info("serving", address=address, data=str(settings.data))
-        yield Running(address, connection(admin), api)
+        yield Running(address, admin, api, client, keys.external.bundle)
         log.info("stopping")
 
 
@@ -133,8 +143,29 @@ class _Keys:
     def front_door(self, now: datetime) -> KeyPair:
         return self.safe.pair(self.external, policy.SERVER, "front-door", "skerry", now, hosts=self.hosts)
 
+    def gateway(self, now: datetime) -> KeyPair:
+        return self.safe.pair(self.internal, policy.SERVER, "gateway", "skerry", now, hosts=self.hosts)
+
     def controllers(self, now: datetime) -> KeyPair:
         return self.safe.pair(self.internal, policy.CLIENT, "controllers", CONTROLLER, now, groups=(policy.COMPONENTS,))
+
+    def admin(self, now: datetime) -> KeyPair:
+        name, groups = policy.ADMINISTRATOR
+        return self.safe.pair(self.internal, policy.ADMIN, "admin", name, now, groups=groups)
+
+
+async def _renew(keys: _Keys, door: Door, client: HttpClient, connection: Callable[[KeyPair], Connection], clock: Clock) -> None:
+    """Take new certificates into use as they become due, while the server runs; the gateway asks for its own."""
+    now = clock.now()
+    front_door, components = keys.front_door(now), keys.controllers(now)
+    while True:
+        await clock.sleep(RENEWAL_CHECK_SECONDS)
+        before, front_door = front_door, keys.front_door(clock.now())
+        if front_door != before:
+            door.reload(server_context(front_door.pem, keys.internal.bundle))
+        before, components = components, keys.controllers(clock.now())
+        if components != before:
+            client.renew(connection(components))
 
 
 def _tokens(safe: Safe) -> Tokens:
@@ -144,6 +175,33 @@ def _tokens(safe: Safe) -> Tokens:
     if not tokens.knows(name):
         write_secret(safe.folder / "admin.token", tokens.mint(User(name, groups=groups)).encode())
     return tokens
+
+
+class _Front:
+    """The front door's application: the API from the first moment, the gateway's paths once it listens."""
+
+    def __init__(self, api: ApiServer, proxies: ProxyCalls) -> None:
+        self.proxies = proxies
+        self._api = api
+        self._front: Front | None = None
+
+    def open(self, registration: Registration, authorizer: Authorization) -> None:
+        """Serve the gateway's paths from now on."""
+
+        async def admit(request: Request) -> User:
+            user = await self._api.user_of(request)
+            if user is None:
+                raise Unauthorized
+            attributes = Attributes(user, request.method.lower(), path=request.path)
+            decision = authorizer.authorize(attributes)
+            if not decision.allowed:
+                raise forbidden(attributes, decision.reason)
+            return user
+
+        self._front = Front(self._api, self.proxies, registration, admit)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        await (self._front or self._api)(scope, receive, send)
 
 
 def _shown(host: str) -> str:

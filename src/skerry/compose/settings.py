@@ -8,12 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How one embedded server runs. ``names`` are further names of the front door, for its certificate."""
+    """How one embedded server runs.
+
+    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``.
+    """
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8443
     names: tuple[str, ...] = ()
+    gateway_port: int = 8444
 
     @property
     def database(self) -> Path:

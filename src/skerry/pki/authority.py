@@ -100,8 +100,15 @@ class Authority:
         certificate = self._leaf(profile, Subject(common, tuple(groups)), now, key.public_key(), hosts)
         return KeyPair(_pem(certificate), key_pem(key))
 
-    def answer(self, csr: bytes, profile: Profile, common: str, now: datetime, *, groups: Sequence[str] = ()) -> bytes:
-        """Certify the key of a signing request under a name that the issuer chooses; the certificate in PEM.
+    def answer_agent(self, csr: bytes, management_cluster: str, now: datetime) -> bytes:
+        """Certify the key of an agent; as :meth:`answer`."""
+        name, uri = policy.agent(management_cluster), policy.agent_uri(management_cluster)
+        return self.answer(csr, policy.AGENT, name, now, groups=(policy.AGENTS,), names=(uri,))
+
+    def answer(
+        self, csr: bytes, profile: Profile, common: str, now: datetime, *, groups: Sequence[str] = (), names: Sequence[str] = ()
+    ) -> bytes:
+        """Certify the key of a signing request under names that the issuer chooses; the certificate in PEM.
 
         Raises RequestRefused for one that asks for too much, PkiError for what is no request.
         """
@@ -115,7 +122,7 @@ class Authority:
         subject = Subject(common, tuple(groups))
         if findings := policy.refusals(asked, profile, subject):
             raise RequestRefused(findings)
-        return _pem(self._leaf(profile, subject, now, request.public_key(), ()))
+        return _pem(self._leaf(profile, subject, now, request.public_key(), names))
 
     @property
     def _key_identifier(self) -> x509.SubjectKeyIdentifier:
@@ -169,6 +176,15 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 def host_name(host: str) -> str:
     """A host name or IP address as certificates have it (``::1``); raises PkiError for what is neither."""
     return str(_host(host).value)
+
+
+def lifetime(certificate: bytes) -> tuple[datetime, datetime]:
+    """From when to when a PEM certificate is valid; raises PkiError."""
+    try:
+        loaded = x509.load_pem_x509_certificate(certificate)
+    except ValueError as error:
+        raise PkiError(f"not a certificate: {error}") from error
+    return loaded.not_valid_before_utc, loaded.not_valid_after_utc
 
 
 def facts(certificate: x509.Certificate) -> policy.Certificate:
@@ -273,9 +289,9 @@ def _host(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        pass  # then it is a host name
+        pass  # then it is a name
     try:
-        return x509.DNSName(name)
+        return x509.UniformResourceIdentifier(name) if name.startswith("urn:") else x509.DNSName(name)
     except ValueError as error:
         raise PkiError(f"{name!r} is neither a host name nor an IP address") from error
 

@@ -33,6 +33,7 @@ AGENTS = "skerry:agents"
 
 COMPONENT_PREFIX = "skerry:component:"
 AGENT_PREFIX = "skerry:agent:"
+AGENT_URI = "urn:skerry:agent:"
 
 COMMON_NAME_LIMIT = 64
 """Characters that X.509 allows in a common name (``ub-common-name``)."""
@@ -56,7 +57,6 @@ class Profile:
 
 ROOT = Profile("root", timedelta(days=3650), timedelta(days=365))
 SERVER = Profile("server", timedelta(days=90), timedelta(days=30), server=True)
-GATEWAY = Profile("gateway", timedelta(days=90), timedelta(days=30), server=True, client=True)
 CLIENT = Profile("client", timedelta(days=30), timedelta(days=10), client=True)
 AGENT = Profile("agent", timedelta(days=30), timedelta(days=10), client=True)
 ADMIN = Profile("admin", timedelta(days=365), timedelta(days=30), client=True)
@@ -80,15 +80,28 @@ def component(name: str) -> str:
 def agent(management_cluster: str) -> str:
     """The user name of an agent; raises ValueError unless ``management_cluster`` is a DNS label.
 
-    One of more than 51 characters is cut and ends in a hash, because a common name is short. So nobody takes such a
-    name apart: :func:`is_agent_of` compares.
+    One of more than 51 characters is cut and ends in a hash, because a common name is short; the whole name stands in
+    :func:`agent_uri`, and :func:`agent_of` reads it back.
     """
     return _common_name(AGENT_PREFIX, management_cluster)
 
 
-def is_agent_of(common: str, groups: Sequence[str], management_cluster: str) -> bool:
-    """Whether the holder of a certificate speaks for a management cluster."""
-    return AGENTS in groups and bool(_LABEL.match(management_cluster)) and common == agent(management_cluster)
+def agent_uri(management_cluster: str) -> str:
+    """The further name of an agent's certificate, which has room for all of the management cluster's."""
+    return AGENT_URI + management_cluster
+
+
+def agent_of(common: str, groups: Sequence[str], names: Sequence[str]) -> str | None:
+    """The management cluster that the holder of a certificate speaks for; None if it is no agent's.
+
+    ``names`` are the certificate's, each with its kind (``URI:urn:skerry:agent:sv-1``). They only spell out the common
+    name: one that does not belong to it counts for nothing.
+    """
+    spelt = [name.removeprefix(f"URI:{AGENT_URI}") for name in names if name.startswith(f"URI:{AGENT_URI}")]
+    for name in (*spelt, common.removeprefix(AGENT_PREFIX)):
+        if AGENTS in groups and _LABEL.match(name) and agent(name) == common:
+            return name
+    return None
 
 
 def _common_name(prefix: str, name: str) -> str:

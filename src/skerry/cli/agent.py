@@ -1,0 +1,78 @@
+"""``skerry agent`` and ``skerry token``: run an agent beside a cluster's API, and let one register."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skerry.kit import log
+
+Kubeconfig = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
+Data = Annotated[Path, typer.Option("--data", help="Folder of the agent's key and certificate.")]
+
+
+def agent(
+    kubeconfig: Kubeconfig,
+    data: Data = Path(".skerry-agent"),
+    server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door; needed to register.")] = "",
+    server_ca: Annotated[Path | None, typer.Option("--server-ca", help="File with the root that signs the front door.")] = None,
+    token: Annotated[str, typer.Option("--token", envvar="SKERRY_REGISTRATION_TOKEN", help="One-time registration token.")] = "",
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped."""
+    from skerry.agent.identity import load
+    from skerry.agent.main import AgentSettings, run
+    from skerry.client.connection import BadConnection
+    from skerry.client.kubeconfig import read
+    from skerry.machinery.errors import ApiError
+
+    log.configure(level=log_level)
+    if load(data) is None and not (server and token and server_ca):
+        raise typer.BadParameter("this agent has not registered yet: give --server, --server-ca and --token (see `skerry token`)")
+    try:
+        settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
+        asyncio.run(_until_stopped(run(settings)))
+    except (BadConnection, ApiError, OSError) as error:
+        typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _until_stopped(work: Coroutine[None, None, None]) -> None:
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+    try:
+        await work
+    except asyncio.CancelledError:
+        return
+
+
+def token(
+    management_cluster: Annotated[str, typer.Argument(help="Management cluster that the agent will speak for.")],
+    kubeconfig: Annotated[
+        Path, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig of Skerry's Kubernetes door.", exists=True)
+    ] = Path(".skerry/admin.kubeconfig"),
+) -> None:
+    """Make a one-time token with which an agent can register within an hour, and print it."""
+    from skerry.client.connection import BadConnection
+    from skerry.client.http import HttpClient
+    from skerry.client.kubeconfig import read
+    from skerry.gateway.registration import new_token
+    from skerry.machinery.errors import ApiError
+
+    async def make() -> str:
+        async with HttpClient(read(kubeconfig), user_agent="skerry-cli") as client:
+            return await new_token(client, management_cluster, datetime.now(UTC))
+
+    try:
+        typer.echo(asyncio.run(make()))
+    except (BadConnection, ApiError) as error:
+        typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
+        raise typer.Exit(1) from error

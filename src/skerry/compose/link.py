@@ -1,0 +1,131 @@
+"""The gateway and the lifecycle controllers of one process, built around a client of the API.
+
+Controllers run under a lease: its epoch is what every command to an agent carries, so that
+whatever a former owner still sends is refused at the far end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from skerry.client.http import HttpClient
+from skerry.controllers.cluster.reconcile import ClusterController
+from skerry.controllers.mirror.reconcile import MirrorController
+from skerry.controllers.places.reconcile import PlacesController
+from skerry.gateway.desired import MANIFESTSETS, Desired
+from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health
+from skerry.gateway.inventory import Inventory
+from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.routes import Routes
+from skerry.gateway.server import LinkServer, Receivers
+from skerry.kinds import observedobject
+from skerry.kinds.common import SYSTEM_NAMESPACE
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
+from skerry.machinery.resource import Json
+from skerry.pki.authority import Authority, KeyPair
+from skerry.restapi.server import ApiServer
+from skerry.runtime.controller import Controller, Source
+from skerry.runtime.informer import Informer
+from skerry.runtime.leases import LeaseHolder
+from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel import wire
+
+SUBSCRIBED = {
+    "cluster.x-k8s.io": ("clusters", "clusterclasses", "machinedeployments", "machines"),
+    "controlplane.cluster.x-k8s.io": ("kubeadmcontrolplanes",),
+    "run.tanzu.vmware.com": ("tanzukubernetesreleases",),
+    "kubernetes.vmware.com": ("kubernetesreleases",),
+}
+"""What every agent reports: the objects of Cluster API, and the releases of Tanzu where there are any."""
+
+LEASE = "controllers"
+
+log = get("compose.link")
+
+
+def _subscription() -> pb.Subscribe:
+    return pb.Subscribe(kinds=[pb.ResourceKind(group=group, plural=plural) for group, plurals in SUBSCRIBED.items() for plural in plurals])
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The running gateway: who is connected, proxied calls, and the port that agents dial."""
+
+    routes: Routes
+    proxies: ProxyCalls
+    port: int
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    api: ApiServer,
+    client: HttpClient,
+    authority: Authority,
+    shown: Callable[[], KeyPair],
+    proxies: ProxyCalls,
+    routes: Routes,
+    address: str,
+    clock: Clock,
+) -> AsyncIterator[Link]:
+    """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment."""
+
+    def known(management_cluster: str) -> list[Json]:
+        rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
+        return [rows[place].decode() for place in rows.irange((management_cluster, ""), (management_cluster + "\0", ""))]
+
+    inventory = Inventory(lambda values: api.put_latest(observedobject.RESOURCE, values), known, clock)
+    sets, managements = Informer(client, MANIFESTSETS), Informer(client, MANAGEMENT_CLUSTERS)
+    desired, health = Desired(client, routes, sets, clock), Health(client, routes, managements, clock)
+    pushing = Controller("desired", [Source(sets)], desired.reconcile)
+    judging = Controller("health", [Source(managements)], health.reconcile)
+
+    def came_or_went(name: str) -> None:
+        judging.queue.add(name)
+        for key in desired.keys_of_agent(name):
+            pushing.queue.add(key)
+
+    def heartbeat(name: str, beat: pb.Heartbeat) -> None:
+        if health.heartbeat(name, beat):
+            judging.queue.add(name)
+
+    routes.listen(came_or_went)
+    receivers = Receivers(inventory.take, desired.take_result, heartbeat)
+    servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription())
+
+    def pair() -> tuple[bytes, bytes]:
+        now = shown()
+        return now.certificate, now.key
+
+    server, port = wire.server(servicer, address, pair, authority.bundle)
+    await server.start()
+    try:
+        async with TaskOwner("gateway") as owner:
+            owner.spawn(sets.run(), "manifestsets")
+            owner.spawn(managements.run(), "managementclusters")
+            owner.spawn(pushing.run(), "desired")
+            owner.spawn(judging.run(), "health")
+            yield Link(routes, proxies, port)
+    finally:
+        routes.end_all()
+        await server.stop(grace=1)
+
+
+async def controllers(client: HttpClient, clock: Clock) -> None:
+    """Run the controllers whenever this process holds their lease, until cancelled."""
+    while True:
+        holder = LeaseHolder(client, SYSTEM_NAMESPACE, LEASE, secrets.token_hex(8), clock)
+        async with holder.held() as ownership, TaskOwner("controllers") as owner:
+            epoch = partial(getattr, ownership, "epoch")
+            owner.spawn(PlacesController(client, epoch=epoch, clock=clock).run(), "places")
+            owner.spawn(MirrorController(client, clock=clock).run(), "mirror")
+            owner.spawn(ClusterController(client, epoch=epoch, clock=clock).run(), "clusters")
+            await ownership.lost.wait()
+            log.warning("lost the controllers' lease; another replica goes on")
+        await asyncio.sleep(0)

@@ -1,0 +1,116 @@
+"""One look at the world for one cluster, through the API alone.
+
+Everything is read before anything is decided, and a read that fails ends the look: a plan on
+half a world could take a missing list for an empty one and remove machines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from skerry.capi import read
+from skerry.capi.read import Machines
+from skerry.capi.render import CAPI_GROUP, last
+from skerry.client.contract import Client, Ref
+from skerry.controllers.cluster.refs import CLASSES, CLUSTERS, MANAGEMENT, OBSERVED, POOLS, PROVISIONERS, SETS
+from skerry.controllers.cluster.world import World
+from skerry.kinds.cluster import Cluster
+from skerry.kinds.clusterclass import ClusterClass, ClusterClassSpec
+from skerry.kinds.managementcluster import ManagementCluster
+from skerry.kinds.manifestset import ManifestSet
+from skerry.kinds.nodepool import NodePool
+from skerry.kinds.observedobject import CLUSTER_LABEL
+from skerry.machinery.errors import NotFound
+from skerry.machinery.resource import Json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The world, and the objects as they were read: what is written is written over exactly these revisions."""
+
+    world: World
+    raw: dict[tuple[str, str], Json]
+    """By plural and name."""
+
+
+async def gather(client: Client, key: str, epoch: int) -> Look:
+    """Look at the cluster ``namespace/provisioner.name``; raises ApiError."""
+    namespace, name = key.split("/", 1)
+    provisioner, cluster_name = name.split(".", 1)
+    raw: dict[tuple[str, str], Json] = {}
+    found = await _maybe(client, CLUSTERS, name, namespace)
+    if found is not None:
+        raw[("clusters", name)] = found
+    selector = f"spec.provisioner={provisioner},spec.cluster={cluster_name}"
+    pools = (await client.list(POOLS, namespace, fields=selector))["items"]
+    raw |= {("nodepools", each["metadata"]["name"]): each for each in pools}
+    cluster = msgspec.convert(found, Cluster) if found else None
+    observed = await _observed(client, namespace, provisioner, cluster_name)
+    world = World(
+        namespace=namespace,
+        name=name,
+        cluster=cluster,
+        pools=tuple(msgspec.convert(each, NodePool) for each in pools),
+        management=_typed(await _maybe(client, MANAGEMENT, namespace), ManagementCluster),
+        provisioner=await _maybe(client, PROVISIONERS, provisioner, namespace) is not None,
+        offered=await _offered(client, namespace, cluster),
+        manifest_set=_typed(await _maybe(client, SETS, f"cluster.{name}", namespace), ManifestSet),
+        facts=observed.facts,
+        control_plane=observed.control_plane,
+        workers=observed.workers,
+        epoch=epoch,
+    )
+    return Look(world, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    facts: read.ClusterFacts | None
+    control_plane: Machines | None
+    workers: dict[str, Machines]
+
+
+async def _observed(client: Client, namespace: str, provisioner: str, name: str) -> _Observed:
+    """What the agent has reported of one cluster: the Cluster itself by its name, its machines by their label."""
+    place = f"source.namespace={provisioner}"
+    own = await client.list(OBSERVED, namespace, fields=f"source.kind=Cluster,{place},source.name={name}")
+    parts = await client.list(OBSERVED, namespace, labels=f"{CLUSTER_LABEL}={name}", fields=place)
+    facts = next((read.cluster(each["object"]) for each in own["items"] if _is_capi(each)), None)
+    machines = [each["object"] for each in parts["items"] if each["source"]["kind"] == "Machine" and _is_capi(each)]
+    deployments = [each["object"] for each in parts["items"] if each["source"]["kind"] == "MachineDeployment" and _is_capi(each)]
+    workers = {
+        read.pool_of(each) or last(each["metadata"]["name"]): read.deployment(
+            each, [machine for machine in machines if read.pool_of(machine) == read.pool_of(each)]
+        )
+        for each in deployments
+    }
+    plane = [machine for machine in machines if not read.pool_of(machine)]
+    return _Observed(facts, read.control_plane(plane, facts.replicas, facts.version) if facts else None, workers)
+
+
+async def _offered(client: Client, namespace: str, cluster: Cluster | None) -> ClusterClassSpec | None:
+    if cluster is None or cluster.spec.class_ is None:
+        return None
+    place = cluster.spec.class_.namespace or cluster.spec.provisioner
+    found = _typed(await _maybe(client, CLASSES, f"{place}.{cluster.spec.class_.name}", namespace), ClusterClass)
+    return found.spec if found else None
+
+
+def _is_capi(observed: Json) -> bool:
+    return str(observed["source"]["apiVersion"]).startswith(f"{CAPI_GROUP}/")
+
+
+def _typed(obj: Json | None, kind: type[T]) -> T | None:
+    return None if obj is None else msgspec.convert(obj, kind)
+
+
+async def _maybe(client: Client, ref: Ref, name: str, namespace: str = "") -> Json | None:
+    try:
+        return await client.get(ref, name, namespace)
+    except NotFound:
+        return None

@@ -1,0 +1,188 @@
+"""Gather, plan, act, report: the loop of the cluster controller, and what wakes it.
+
+The plan is followed as it stands; nothing is decided here. The status is written last, even
+when an action failed, and then says so: ``observedGeneration`` moves only on success. Status
+writes carry the revision that was looked at, so a plan on an old spec is never reported as one
+on a new spec. Retries are the queue's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from skerry.capi.render import CAPI_GROUP
+from skerry.client.contract import Client, PatchKind, Ref
+from skerry.controllers.cluster import refs
+from skerry.controllers.cluster.gather import Look, gather
+from skerry.controllers.cluster.plan import (
+    AnyAction,
+    ApplyManifestSet,
+    DeleteManifestSet,
+    DeleteNodePool,
+    EnsureFinalizer,
+    Plan,
+    RemoveFinalizer,
+    plan,
+)
+from skerry.controllers.cluster.world import FINALIZER
+from skerry.kinds.cluster import ClusterStatus
+from skerry.kinds.common import API_VERSION, Condition
+from skerry.kinds.manifestset import PRUNE
+from skerry.kinds.nodepool import NodePoolStatus
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock, SystemClock, rfc3339
+from skerry.machinery.errors import ApiError, NotFound
+from skerry.machinery.resource import Json
+from skerry.runtime.conditions import merged
+from skerry.runtime.controller import Controller, Options, Source
+from skerry.runtime.informer import Informer
+
+MANAGER = "skerry-lifecycle"
+_KINDS = {"clusters": refs.CLUSTERS, "nodepools": refs.POOLS}
+
+
+class ClusterController:
+    """Makes, changes and removes clusters and their node pools. ``epoch`` names the ownership that commands are sent under."""
+
+    def __init__(
+        self, client: Client, *, epoch: Callable[[], int] = lambda: 1, clock: Clock | None = None, options: Options | None = None
+    ) -> None:
+        """Nothing happens before ``run``."""
+        self._client, self._epoch, self._clock = client, epoch, clock or SystemClock()
+        self._options = options
+        self._informers = {
+            ref.plural: Informer(client, ref)
+            for ref in (refs.CLUSTERS, refs.POOLS, refs.SETS, refs.OBSERVED, refs.MANAGEMENT, refs.CLASSES, refs.PROVISIONERS)
+        }
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        found = self._informers
+        sources = [
+            Source(found["clusters"]),
+            Source(found["nodepools"], cluster_of_pool),
+            Source(found["manifestsets"], cluster_of_set),
+            Source(found["observedobjects"], self._cluster_of_observed),
+            Source(found["managementclusters"], self._clusters_in),
+            Source(found["clusterclasses"], lambda key: self._clusters_in(key.split("/")[0])),
+            Source(found["provisioners"], lambda key: self._clusters_in(key.split("/")[0])),
+        ]
+        async with TaskOwner("cluster controller") as owner:
+            for name, informer in found.items():
+                owner.spawn(informer.run(), name)
+            await Controller("cluster", sources, self.reconcile, options=self._options, clock=self._clock).run()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bring one cluster (``namespace/provisioner.name``) to what is asked for; returns when to look again, in seconds."""
+        look = await gather(self._client, key, self._epoch())
+        made = plan(look.world, rfc3339(self._clock.now()))
+        try:
+            await self._act(look, made)
+        except ApiError as error:
+            await self._report(look, self._failed(look, made, error))
+            raise
+        await self._report(look, made)
+        return made.recheck_after
+
+    async def _act(self, look: Look, made: Plan) -> None:
+        for action in made.actions:
+            await self._do(look, action)
+
+    async def _do(self, look: Look, action: AnyAction) -> None:
+        namespace = look.world.namespace
+        match action:
+            case EnsureFinalizer(name=name, plural=plural):
+                held = [*(look.raw[(plural, name)]["metadata"].get("finalizers") or ()), FINALIZER]
+                look.raw[(plural, name)] = await self._set_finalizers(look, plural, name, held)
+            case RemoveFinalizer(name=name, plural=plural):
+                held = [each for each in look.raw[(plural, name)]["metadata"]["finalizers"] if each != FINALIZER]
+                await self._set_finalizers(look, plural, name, held)
+                del look.raw[(plural, name)]
+            case ApplyManifestSet(name=name, owner_epoch=epoch, manifests=manifests):
+                metadata = {"name": name, "namespace": namespace, "finalizers": [PRUNE]}
+                spec = {"ownerEpoch": epoch, "manifests": manifests}
+                body = {"apiVersion": API_VERSION, "kind": "ManifestSet", "metadata": metadata, "spec": spec}
+                await self._client.apply(refs.SETS, body, manager=MANAGER, force=True)
+            case DeleteManifestSet(name=name):
+                await self._delete(refs.SETS, name, namespace)
+            case DeleteNodePool(name=name):
+                await self._delete(refs.POOLS, name, namespace)
+
+    async def _set_finalizers(self, look: Look, plural: str, name: str, held: list[str]) -> Json:
+        revision = look.raw[(plural, name)]["metadata"]["resourceVersion"]
+        body = {"metadata": {"finalizers": held or None, "resourceVersion": revision}}
+        return await self._client.patch(_KINDS[plural], name, look.world.namespace, PatchKind.MERGE, body, manager=MANAGER)
+
+    async def _delete(self, ref: Ref, name: str, namespace: str) -> None:
+        try:
+            await self._client.delete(ref, name, namespace)
+        except NotFound:
+            return
+
+    async def _report(self, look: Look, made: Plan) -> None:
+        if made.status is not None and look.world.cluster is not None:
+            await self._report_one(look, "clusters", look.world.name, made.status)
+        for name, status in made.pools.items():
+            await self._report_one(look, "nodepools", name, status)
+
+    async def _report_one(self, look: Look, plural: str, name: str, status: ClusterStatus | NodePoolStatus) -> None:
+        """Write a status where it differs; an object that is gone needs none."""
+        found = look.raw.get((plural, name))
+        if found is None:
+            return
+        body: Any = msgspec.to_builtins(status)
+        if (found.get("status") or {}) == body:
+            return
+        try:
+            answer = await self._client.replace(_KINDS[plural], {**found, "status": body}, subresource="status", manager=MANAGER)
+        except NotFound:
+            return
+        look.raw[(plural, name)] = answer
+
+    def _failed(self, look: Look, made: Plan, error: ApiError) -> Plan:
+        """The report on a plan that could not be followed: as before, and why."""
+        cluster = look.world.cluster
+        if cluster is None:
+            return Plan()
+        status = msgspec.structs.replace(cluster.status)
+        news = [
+            Condition(kind, "False", "ActionFailed", error.message, observed_generation=cluster.metadata.generation)
+            for kind in ("Ready", "Applied")
+        ]
+        status.conditions = merged(cluster.status.conditions, news, rfc3339(self._clock.now()))
+        status.phase = made.status.phase if made.status else status.phase
+        return Plan(status=status)
+
+    def _cluster_of_observed(self, key: str) -> Iterable[str]:
+        return cluster_of_observed(key, self._informers["observedobjects"].get(key))
+
+    def _clusters_in(self, namespace: str) -> Iterable[str]:
+        return [key for key in self._informers["clusters"].known() if key.startswith(f"{namespace}/")]
+
+
+def cluster_of_pool(key: str) -> Iterable[str]:
+    """``sv-1/team-a.shop.md-0`` concerns ``sv-1/team-a.shop``."""
+    return (key.rsplit(".", 1)[0],)
+
+
+def cluster_of_set(key: str) -> Iterable[str]:
+    """``sv-1/cluster.team-a.shop`` concerns ``sv-1/team-a.shop``; sets of other controllers concern nobody here."""
+    namespace, name = key.split("/", 1)
+    return (f"{namespace}/{name.removeprefix('cluster.')}",) if name.startswith("cluster.") and name.count(".") == 2 else ()
+
+
+def cluster_of_observed(key: str, observed: Json | None) -> Iterable[str]:
+    """Which cluster an observed object belongs to. One that is gone is told by its name, which says so for Clusters themselves."""
+    namespace, name = key.split("/", 1)
+    prefix = f"clusters.{CAPI_GROUP}."
+    if observed is None:
+        return (f"{namespace}/{name.removeprefix(prefix)}",) if name.startswith(prefix) else ()
+    source = observed["source"]
+    if not str(source["apiVersion"]).startswith(f"{CAPI_GROUP}/"):
+        return ()
+    metadata = observed["object"].get("metadata") or {}
+    owner = source["name"] if source["kind"] == "Cluster" else (metadata.get("labels") or {}).get(f"{CAPI_GROUP}/cluster-name")
+    return (f"{namespace}/{source['namespace']}.{owner}",) if owner else ()

@@ -1,0 +1,267 @@
+"""Where a cluster and its pools are, in one word and in conditions: the reading of what was seen.
+
+``Ready`` is an ordered list of questions; the first that has an answer decides phase, status,
+reason and message. While the agent is away the answer is Unknown, with since when, because
+what was seen last may no longer be true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from skerry.capi.read import Machines
+from skerry.capi.render import last
+from skerry.capi.upgrade import Verdict, oldest
+from skerry.controllers.cluster import checks
+from skerry.controllers.cluster.world import World
+from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
+from skerry.kinds.common import Condition, Counts
+from skerry.kinds.nodepool import NodePool, NodePoolStatus
+from skerry.runtime.conditions import merged
+
+Status = Literal["True", "False", "Unknown"]
+
+
+class Stage(NamedTuple):
+    """An answer to "is it ready?"."""
+
+    phase: Phase
+    status: Status
+    reason: str
+    message: str
+
+
+class _Seen(NamedTuple):
+    world: World
+    cluster: Cluster
+    refused: Verdict | None
+
+
+def _deleting(seen: _Seen) -> Stage | None:
+    if not seen.cluster.metadata.deletion_timestamp:
+        return None
+    away = seen.world.away()
+    if away is not None:
+        return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(seen.world, away)}")
+    fact = seen.world.own.condition("Deleting") if seen.world.own else None
+    return Stage("Deleting", "False", "Deleting", (fact.message if fact else "") or "the cluster is being deleted")
+
+
+def _agent_away(seen: _Seen) -> Stage | None:
+    away = seen.world.away()
+    if away is None:
+        return None
+    return Stage("Unknown" if seen.world.own else "Pending", "Unknown", "AgentAway", _since(seen.world, away))
+
+
+def _refused(seen: _Seen) -> Stage | None:
+    if seen.refused is None:
+        return None
+    return Stage("Degraded" if seen.world.own else "Pending", "False", seen.refused.reason, seen.refused.message)
+
+
+def _failed(seen: _Seen) -> Stage | None:
+    facts = seen.world.own
+    if facts is None or not (facts.failure or facts.phase == "Failed"):
+        return None
+    return Stage("Failed", "False", "Failed", facts.failure or "the management cluster says that the cluster has failed")
+
+
+def _not_applied(seen: _Seen) -> Stage | None:
+    condition = applied(seen.world)
+    if condition.status == "True":
+        return None
+    phase: Phase = "Provisioning" if seen.world.own is None else "Degraded" if condition.reason == "ApplyFailed" else "Scaling"
+    return Stage(phase, "False", condition.reason, condition.message)
+
+
+def _not_made(seen: _Seen) -> Stage | None:
+    facts = seen.world.own
+    if facts is None:
+        return Stage("Provisioning", "False", "NotSeen", "the management cluster has not reported the cluster yet")
+    if facts.phase == "Provisioned" and facts.host:
+        return None
+    fact = facts.condition("InfrastructureReady")
+    return Stage("Provisioning", "False", "Provisioning", (fact.message if fact else "") or "the cluster is being made")
+
+
+def _upgrading(seen: _Seen) -> Stage | None:
+    if not seen.world.upgrading():
+        return None
+    version = seen.world.asked_version()
+    plane = seen.world.control_plane
+    part = "workers" if plane is not None and plane.complete(version) else "control plane"
+    return Stage("Upgrading", "False", "Upgrading", f"the {part} is being upgraded to {version}".replace("workers is", "workers are"))
+
+
+def _scaling(seen: _Seen) -> Stage | None:
+    groups = [("control plane", seen.world.control_plane)]
+    groups += [(f"node pool {last(pool.metadata.name)}", _machines(seen.world, pool)) for pool in seen.world.live_pools]
+    for name, machines in groups:
+        if machines is None:
+            return Stage("Scaling", "False", "Scaling", f"{name}: not made yet")
+        if machines.total != machines.desired:
+            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {machines.desired} machines exist")
+        if machines.up_to_date < machines.total:
+            return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {machines.desired} machines are up to date")
+    gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
+    return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(gone)}") if gone else None
+
+
+def _unhealthy(seen: _Seen) -> Stage | None:
+    for condition in (control_plane_ready(seen.world), workers_ready(seen.world)):
+        if condition.status != "True":
+            return Stage("Degraded", "False", condition.reason, condition.message)
+    topology = seen.world.own.condition("TopologyReconciled") if seen.world.own else None
+    if topology is None or topology.status == "True":
+        return None
+    return Stage("Degraded", "False", topology.reason or "TopologyNotReconciled", topology.message or "the topology is not as asked for")
+
+
+_QUESTIONS: tuple[Callable[[_Seen], Stage | None], ...] = (
+    _deleting,
+    _agent_away,
+    _refused,
+    _failed,
+    _not_applied,
+    _not_made,
+    _upgrading,
+    _scaling,
+    _unhealthy,
+)
+
+
+def stage(world: World, cluster: Cluster, refused: Verdict | None) -> Stage:
+    """Answer whether the cluster is ready."""
+    seen = _Seen(world, cluster, refused)
+    ready = Stage("Ready", "True", "AsAsked", "everything is as asked for")
+    return next((answer for question in _QUESTIONS if (answer := question(seen)) is not None), ready)
+
+
+def applied(world: World) -> Condition:
+    """Whether the far end is as the ManifestSet asks, by the agent's own report."""
+    found = world.manifest_set
+    if found is None:
+        return Condition("Applied", "False", "NothingSent", "nothing has been sent to the management cluster")
+    if found.status.failed and found.status.observed_generation >= found.metadata.generation:
+        first = next(iter(found.status.failures), None)
+        text = f"{first.kind} {first.name}: {first.message}" if first else f"{found.status.failed} objects could not be applied"
+        return Condition("Applied", "False", "ApplyFailed", text)
+    if world.enforced():
+        return Condition("Applied", "True", "Enforced", f"{found.status.applied} objects are enforced")
+    away = world.away()
+    if away is not None:
+        return Condition("Applied", "Unknown", "AgentAway", _since(world, away))
+    return Condition("Applied", "False", "Applying", "the agent has not reported the present generation yet")
+
+
+def control_plane_ready(world: World) -> Condition:
+    """What Cluster API says of the control plane."""
+    fact = world.own.condition("ControlPlaneAvailable", "ControlPlaneReady") if world.own else None
+    if fact is None:
+        return Condition("ControlPlaneReady", "Unknown", "NotReported", "the management cluster has not reported on the control plane")
+    status: Status = "True" if fact.status == "True" else "False" if fact.status == "False" else "Unknown"
+    return Condition("ControlPlaneReady", status, fact.reason or ("Available" if status == "True" else "NotAvailable"), fact.message)
+
+
+def workers_ready(world: World) -> Condition:
+    """Whether every pool has as many ready machines as asked for."""
+    if not world.live_pools:
+        return Condition("WorkersReady", "True", "NoNodePools", "the cluster has no node pools")
+    for pool in world.live_pools:
+        machines = _machines(world, pool)
+        if machines is None or machines.ready < machines.desired:
+            ready, name = machines.ready if machines else 0, last(pool.metadata.name)
+            return Condition(
+                "WorkersReady", "False", "MachinesNotReady", f"node pool {name}: {ready} of {pool.spec.replicas} machines are ready"
+            )
+    return Condition("WorkersReady", "True", "MachinesReady", "the machines of every node pool are ready")
+
+
+def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now: str) -> ClusterStatus:
+    """The status of a cluster as of ``now`` (RFC 3339)."""
+    answer, facts = stage(world, cluster, refused), world.own
+    accepted = (
+        Condition("Accepted", "False", *refused)
+        if refused
+        else Condition("Accepted", "True", "Valid", "the class can make what is asked for")
+    )
+    ready = Condition("Ready", answer.status, answer.reason, answer.message)
+    conditions = [ready, accepted, applied(world), control_plane_ready(world), workers_ready(world)]
+    running = [v for each in (world.control_plane, *world.workers.values()) if each for v in each.versions]
+    return ClusterStatus(
+        observed_generation=cluster.metadata.generation,
+        phase=answer.phase,
+        version=oldest(running),
+        endpoint=Endpoint(facts.host, facts.port) if facts and facts.host else None,
+        control_plane=world.control_plane.counts() if facts and world.control_plane else None,
+        workers=_sum(world) if facts else None,
+        last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else cluster.status.last_enforced_time,
+        conditions=_dated(cluster.status.conditions, conditions, cluster.metadata.generation, now),
+    )
+
+
+def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
+    """The status of a pool as of ``now`` (RFC 3339)."""
+    refused = checks.pool_refusal(pool, world.offered) if world.offered else None
+    if world.cluster is None:
+        refused = Verdict("ClusterMissing", f"there is no cluster {world.name} in {world.namespace}")
+    answer, machines = _pool_stage(world, pool, refused), _machines(world, pool)
+    accepted = (
+        Condition("Accepted", "False", *refused)
+        if refused
+        else Condition("Accepted", "True", "Valid", "the class can make what is asked for")
+    )
+    ready = Condition("Ready", answer.status, answer.reason, answer.message)
+    return NodePoolStatus(
+        observed_generation=pool.metadata.generation,
+        phase=answer.phase,
+        version=oldest(machines.versions) if machines else "",
+        machines=machines.counts() if machines else None,
+        last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else pool.status.last_enforced_time,
+        conditions=_dated(pool.status.conditions, [ready, accepted], pool.metadata.generation, now),
+    )
+
+
+def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
+    machines, away, version = _machines(world, pool), world.away(), world.asked_version()
+    if pool.metadata.deletion_timestamp:
+        return Stage("Deleting", "False", "Deleting", "the pool's machines are being removed")
+    if refused is not None:
+        return Stage("Pending" if machines is None else "Degraded", "False", *refused)
+    if away is not None:
+        return Stage("Pending" if machines is None else "Unknown", "Unknown", "AgentAway", _since(world, away))
+    if machines is None:
+        return Stage("Provisioning", "False", "NotSeen", "the management cluster has not reported the pool yet")
+    if machines.desired != pool.spec.replicas or machines.total != machines.desired:
+        return Stage("Scaling", "False", "Scaling", f"{machines.total} of {pool.spec.replicas} machines exist")
+    if machines.complete(version):
+        return Stage("Ready", "True", "AsAsked", "everything is as asked for")
+    if world.upgrading():
+        return Stage(
+            "Upgrading", "False", "Upgrading", f"{machines.up_to_date} of {machines.desired} machines are up to date with {version}"
+        )
+    return Stage("Degraded", "False", "MachinesNotReady", f"{machines.ready} of {machines.desired} machines are ready")
+
+
+def _machines(world: World, pool: NodePool) -> Machines | None:
+    return world.workers.get(last(pool.metadata.name))
+
+
+def _sum(world: World) -> Counts:
+    found = list(world.workers.values())
+    desired = sum(pool.spec.replicas for pool in world.live_pools)
+    total, ready, current = sum(m.total for m in found), sum(m.ready for m in found), sum(m.up_to_date for m in found)
+    return Machines(desired, total, ready, current).counts()
+
+
+def _since(world: World, away: Condition) -> str:
+    since = f" since {away.last_transition_time}" if away.last_transition_time else ""
+    return f"the agent of {world.namespace} is not connected{since}" + (f": {away.message}" if away.message else "")
+
+
+def _dated(old: list[Condition], new: list[Condition], generation: int, now: str) -> list[Condition]:
+    for each in new:
+        each.observed_generation = generation
+    return merged(old, new, now)

@@ -1,0 +1,72 @@
+"""Keeps the mirrored kinds as the agents report them: one key per management cluster.
+
+Nothing is removed while the agent is away: what is missing then may only not be reported.
+"""
+
+from __future__ import annotations
+
+from skerry.client.contract import Client, Ref
+from skerry.controllers.mirror.plan import Step, offered, steps
+from skerry.kinds.common import GROUP, VERSION
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
+from skerry.machinery.errors import AlreadyExists, NotFound
+from skerry.machinery.resource import Json
+from skerry.runtime.controller import Controller, Options, Source
+from skerry.runtime.informer import Informer
+
+MANAGER = "skerry-mirror"
+OBSERVED = Ref(GROUP, VERSION, "observedobjects")
+MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+CLUSTERS = Ref(GROUP, VERSION, "clusters")
+MIRRORED = {plural: Ref(GROUP, VERSION, plural) for plural in ("clusterclasses", "kubernetesreleases", "provisioners")}
+
+
+class MirrorController:
+    """Mirrors what management clusters offer."""
+
+    def __init__(self, client: Client, *, clock: Clock | None = None, options: Options | None = None) -> None:
+        """Nothing happens before ``run``."""
+        self._client, self._clock, self._options = client, clock, options
+        self._management, self._observed = Informer(client, MANAGEMENT), Informer(client, OBSERVED)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        sources = [Source(self._management), Source(self._observed, lambda key: (key.split("/")[0],))]
+        async with TaskOwner("mirror controller") as owner:
+            owner.spawn(self._management.run(), "managementclusters")
+            owner.spawn(self._observed.run(), "observedobjects")
+            await Controller("mirror", sources, self.reconcile, options=self._options, clock=self._clock).run()
+
+    async def reconcile(self, name: str) -> float | None:
+        """Mirror one management cluster; looks again only when something changes, or at the next scan."""
+        try:
+            management = await self._client.get(MANAGEMENT, name)
+        except NotFound:
+            return None  # its namespace goes, and the mirrored objects with it
+        if management["metadata"].get("deletionTimestamp"):
+            return None
+        wanted = offered(name, (await self._client.list(OBSERVED, name))["items"])
+        present: dict[tuple[str, str], Json] = {}
+        for plural, ref in MIRRORED.items():
+            present |= {(plural, each["metadata"]["name"]): each for each in (await self._client.list(ref, name))["items"]}
+        used = {each["spec"]["provisioner"] for each in (await self._client.list(CLUSTERS, name))["items"]}
+        connected = any(
+            each["type"] == "Connected" and each["status"] == "True" for each in (management.get("status") or {}).get("conditions") or ()
+        )
+        for step in steps(wanted, present, used):
+            if step.do != "delete" or connected:
+                await self._follow(step, name)
+        return None
+
+    async def _follow(self, step: Step, namespace: str) -> None:
+        ref, metadata = MIRRORED[step.plural], step.body["metadata"]
+        try:
+            if step.do == "create":
+                await self._client.create(ref, step.body, namespace, manager=MANAGER)
+            elif step.do == "replace":
+                await self._client.replace(ref, step.body, manager=MANAGER)
+            else:
+                await self._client.delete(ref, metadata["name"], namespace, uid=metadata["uid"])
+        except (AlreadyExists, NotFound):
+            return  # somebody was quicker; the change wakes us

@@ -1,0 +1,80 @@
+"""Whether a management cluster is connected, written into its status when that changes, never at a heartbeat."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from skerry.client.contract import Client, PatchKind, Ref
+from skerry.gateway.conditions import Verdict, condition
+from skerry.gateway.routes import Route, Routes
+from skerry.kinds.common import GROUP, VERSION
+from skerry.kit.clock import Clock, rfc3339
+from skerry.machinery.errors import NotFound
+from skerry.machinery.resource import Json
+from skerry.runtime.informer import Informer
+from skerry.tunnel import link_pb2 as pb
+
+MANAGEMENT_CLUSTERS = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+
+
+class Health:
+    """Keeps the status of management clusters true."""
+
+    def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock) -> None:
+        """``informer`` follows the ManagementClusters."""
+        self._client = client
+        self._routes = routes
+        self._informer = informer
+        self._clock = clock
+        self._problems: dict[str, str] = {}
+
+    def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
+        """Take a heartbeat; True if something changed that the status must show."""
+        problem = "" if beat.api_reachable else beat.problem or "its API does not answer"
+        if self._problems.get(name, "") == problem:
+            return False
+        self._problems[name] = problem
+        return True
+
+    async def reconcile(self, name: str) -> float | None:
+        """Write the status of one management cluster if it is not true."""
+        obj = self._informer.get(name)
+        if obj is None:
+            return None
+        status = next_status(obj, self._routes.get(name), self._problems.get(name, ""), self._clock.now())
+        if status != (obj.get("status") or {}):
+            try:
+                body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
+                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager="skerry-gateway")
+            except NotFound:
+                return None
+        return None
+
+
+def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> Json:
+    """The status that is true now (pure)."""
+    before: Json = obj.get("status") or {}
+    status = {**before, "observedGeneration": obj["metadata"].get("generation", 0)}
+    if route is None:
+        never = "agent" not in before
+        status["phase"] = "Pending" if never else "Disconnected"
+        connected = Verdict("False", "AgentAway", "its agent is away")
+        if never:
+            connected = Verdict("False", "NeverConnected", "its agent has not connected yet")
+        healthy = Verdict("Unknown", connected.reason, connected.message)
+    else:
+        status["phase"] = "Connected"
+        status["kubernetesVersion"] = route.hello.kubernetes_version
+        same = (before.get("agent") or {}).get("version") == route.hello.agent_version and before.get("phase") == "Connected"
+        since = before["agent"]["connectedSince"] if same else rfc3339(now)
+        status["agent"] = {"version": route.hello.agent_version, "connectedSince": since}
+        connected = Verdict("True", "AgentConnected", "its agent holds a session")
+        healthy = Verdict("True", "ApiReachable", "its API answers its agent")
+        if problem:
+            healthy = Verdict("False", "ApiUnreachable", problem)
+    status["conditions"] = [
+        *(each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}),
+        condition(before, kind, verdict, now, status["observedGeneration"])
+        for kind, verdict in (("Connected", connected), ("Healthy", healthy))
+    ]
+    return status

@@ -1,0 +1,257 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_APPLIED: _ClassVar[Outcome]
+    OUTCOME_FAILED: _ClassVar[Outcome]
+    OUTCOME_WAITING: _ClassVar[Outcome]
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_APPLIED: Outcome
+OUTCOME_FAILED: Outcome
+OUTCOME_WAITING: Outcome
+
+class ControlRequest(_message.Message):
+    __slots__ = ("hello", "heartbeat", "inventory", "result", "certificate_request")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    INVENTORY_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    heartbeat: Heartbeat
+    inventory: InventoryDelta
+    result: DesiredResult
+    certificate_request: CertificateRequest
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., inventory: _Optional[_Union[InventoryDelta, _Mapping]] = ..., result: _Optional[_Union[DesiredResult, _Mapping]] = ..., certificate_request: _Optional[_Union[CertificateRequest, _Mapping]] = ...) -> None: ...
+
+class ControlResponse(_message.Message):
+    __slots__ = ("welcome", "subscribe", "desired", "open_proxy", "certificate", "resync", "goodbye")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    DESIRED_FIELD_NUMBER: _ClassVar[int]
+    OPEN_PROXY_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    subscribe: Subscribe
+    desired: DesiredState
+    open_proxy: OpenProxy
+    certificate: Certificate
+    resync: Resync
+    goodbye: Goodbye
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid")
+    MANAGEMENT_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KUBERNETES_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
+    management_cluster: str
+    agent_version: str
+    kubernetes_version: str
+    cluster_uid: str
+    def __init__(self, management_cluster: _Optional[str] = ..., agent_version: _Optional[str] = ..., kubernetes_version: _Optional[str] = ..., cluster_uid: _Optional[str] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("session", "heartbeat_seconds")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    heartbeat_seconds: int
+    def __init__(self, session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("api_reachable", "problem")
+    API_REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    api_reachable: bool
+    problem: str
+    def __init__(self, api_reachable: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ("kinds",)
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedCompositeFieldContainer[ResourceKind]
+    def __init__(self, kinds: _Optional[_Iterable[_Union[ResourceKind, _Mapping]]] = ...) -> None: ...
+
+class ResourceKind(_message.Message):
+    __slots__ = ("group", "plural")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    PLURAL_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    plural: str
+    def __init__(self, group: _Optional[str] = ..., plural: _Optional[str] = ...) -> None: ...
+
+class InventoryDelta(_message.Message):
+    __slots__ = ("sequence", "items", "complete")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    items: _containers.RepeatedCompositeFieldContainer[InventoryItem]
+    complete: _containers.RepeatedCompositeFieldContainer[ResourceKind]
+    def __init__(self, sequence: _Optional[int] = ..., items: _Optional[_Iterable[_Union[InventoryItem, _Mapping]]] = ..., complete: _Optional[_Iterable[_Union[ResourceKind, _Mapping]]] = ...) -> None: ...
+
+class InventoryItem(_message.Message):
+    __slots__ = ("kind", "namespace", "name", "object")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    kind: ResourceKind
+    namespace: str
+    name: str
+    object: bytes
+    def __init__(self, kind: _Optional[_Union[ResourceKind, _Mapping]] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., object: _Optional[bytes] = ...) -> None: ...
+
+class Resync(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DesiredState(_message.Message):
+    __slots__ = ("set", "owner_epoch", "generation", "manifests", "remove")
+    SET_FIELD_NUMBER: _ClassVar[int]
+    OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MANIFESTS_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    set: str
+    owner_epoch: int
+    generation: int
+    manifests: _containers.RepeatedScalarFieldContainer[bytes]
+    remove: bool
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ...) -> None: ...
+
+class DesiredResult(_message.Message):
+    __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused")
+    SET_FIELD_NUMBER: _ClassVar[int]
+    OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    set: str
+    owner_epoch: int
+    generation: int
+    objects: _containers.RepeatedCompositeFieldContainer[ObjectResult]
+    gone: bool
+    refused: str
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[ObjectResult, _Mapping]]] = ..., gone: _Optional[bool] = ..., refused: _Optional[str] = ...) -> None: ...
+
+class ObjectResult(_message.Message):
+    __slots__ = ("api_version", "kind", "namespace", "name", "outcome", "reason", "message")
+    API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    outcome: Outcome
+    reason: str
+    message: str
+    def __init__(self, api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class CertificateRequest(_message.Message):
+    __slots__ = ("csr",)
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    def __init__(self, csr: _Optional[bytes] = ...) -> None: ...
+
+class Certificate(_message.Message):
+    __slots__ = ("certificate", "bundle")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    bundle: bytes
+    def __init__(self, certificate: _Optional[bytes] = ..., bundle: _Optional[bytes] = ...) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class OpenProxy(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: str
+    def __init__(self, call: _Optional[str] = ...) -> None: ...
+
+class ProxyRequest(_message.Message):
+    __slots__ = ("opened", "head", "body", "failed")
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    opened: ProxyOpened
+    head: ResponseHead
+    body: bytes
+    failed: ProxyFailed
+    def __init__(self, opened: _Optional[_Union[ProxyOpened, _Mapping]] = ..., head: _Optional[_Union[ResponseHead, _Mapping]] = ..., body: _Optional[bytes] = ..., failed: _Optional[_Union[ProxyFailed, _Mapping]] = ...) -> None: ...
+
+class ProxyResponse(_message.Message):
+    __slots__ = ("head", "body", "end")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    head: RequestHead
+    body: bytes
+    end: BodyEnd
+    def __init__(self, head: _Optional[_Union[RequestHead, _Mapping]] = ..., body: _Optional[bytes] = ..., end: _Optional[_Union[BodyEnd, _Mapping]] = ...) -> None: ...
+
+class ProxyOpened(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: str
+    def __init__(self, call: _Optional[str] = ...) -> None: ...
+
+class RequestHead(_message.Message):
+    __slots__ = ("method", "target", "headers")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    target: str
+    headers: _containers.RepeatedCompositeFieldContainer[Header]
+    def __init__(self, method: _Optional[str] = ..., target: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+
+class ResponseHead(_message.Message):
+    __slots__ = ("code", "headers")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    headers: _containers.RepeatedCompositeFieldContainer[Header]
+    def __init__(self, code: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class BodyEnd(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ProxyFailed(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    def __init__(self, message: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,67 @@
+"""The wire of the link: gRPC over mutual TLS, both ends, in one file.
+
+The gateway's certificate is read at every handshake, so that a renewed one is used at once.
+Keep-alive pings find a dead path sooner than TCP does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from skerry.tunnel import link_pb2_grpc
+
+MOST_MESSAGE_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+
+LIMITS: list[tuple[str, int]] = [
+    ("grpc.max_send_message_length", MOST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.so_reuseport", 0),
+]
+
+Pair = Callable[[], tuple[bytes, bytes]]
+"""Reads a certificate chain and its key, both PEM."""
+
+
+def server(servicer: Any, address: str, pair: Pair, client_roots: bytes) -> tuple[grpc.aio.Server, int]:
+    """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen."""
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        certificate, key = pair()
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=client_roots)
+
+    credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
+    made = grpc.aio.server(options=LIMITS)
+    link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
+    try:
+        port = made.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address} for agents; is something else running there?") from error
+    return made, port
+
+
+def channel(address: str, roots: bytes, certificate: bytes, key: bytes) -> grpc.aio.Channel:
+    """Make a channel to a gateway."""
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=certificate)
+    return grpc.aio.secure_channel(address, credentials, options=LIMITS)
+
+
+def stub(of: grpc.aio.Channel) -> Any:
+    """The client side of the service."""
+    return link_pb2_grpc.LinkServiceStub(of)  # type: ignore[no-untyped-call] # generated
+
+
+def peer_certificate(context: Any) -> bytes | None:
+    """The client certificate of a call, DER."""
+    found = context.auth_context().get("x509_pem_cert")
+    return x509.load_pem_x509_certificate(found[0]).public_bytes(Encoding.DER) if found else None
