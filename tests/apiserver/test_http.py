@@ -397,7 +397,7 @@ async def test_a_handshake_that_never_ends_holds_up_neither_the_others_nor_the_e
 async def test_an_address_that_is_taken_is_an_error() -> None:
     async with door() as server:
         other = Door(whoami, host="127.0.0.1", port=server.port, tls=None, clock=SystemClock())
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port \d+: .*in use; .* choose another"):
             async with other.open():
                 pass
 
@@ -408,6 +408,23 @@ async def test_every_address_of_a_name_has_the_same_port() -> None:
         assert len({each.getsockname()[1] for each in sockets}) == 1
         for each in sockets:
             each.close()
+
+
+async def test_an_answer_is_not_held_back_for_more() -> None:
+    async with door() as server, calling(server) as caller:
+        await caller.ask()
+        (connection,) = server._shared.connections
+        option = connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert option != 0
+
+
+async def test_every_address_of_this_machine_is_served_where_the_host_says_so() -> None:
+    for host in ("", "::"):
+        made = Door(whoami, host=host, port=0, tls=None, clock=SystemClock())
+        async with made.open():
+            for address in ("127.0.0.1", "::1"):
+                _, writer = await asyncio.open_connection(address, made.port)
+                writer.close()
 
 
 async def test_without_tls_everybody_is_nobody() -> None:

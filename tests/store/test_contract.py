@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from skerry.kit.aio import TaskOwner
 from skerry.store.contract import (
     Check,
     Compacted,
@@ -187,3 +188,103 @@ async def test_a_closed_store_refuses_writes(store: Store) -> None:
     await store.close()
     with pytest.raises(StoreClosed):
         await put(store, "a")
+
+
+async def test_a_page_of_one_namespace_shows_nothing_of_its_neighbours_now_or_then(store: Store) -> None:
+    for namespace in ("m", "n", "o"):
+        for name in ("a", "b"):
+            await put(store, name, namespace=namespace)
+    then = await store.head()
+    await put(store, "c", namespace="n")
+    now = await store.page("org", "things", "n")
+    assert [row.key[2:] for row in now.rows] == [("n", "a"), ("n", "b"), ("n", "c")]
+    old = await store.page("org", "things", "n", at=then)
+    assert [row.key[2:] for row in old.rows] == [("n", "a"), ("n", "b")]
+    rest = await store.page("org", "things", "n", at=then, after=old.rows[0].key, limit=5)
+    assert [row.key[2:] for row in rest.rows] == [("n", "b")]
+
+
+async def test_a_list_read_page_by_page_at_one_revision_is_the_list_of_that_revision(store: Store) -> None:
+    revisions = {name: await put(store, name) for name in "abcdefgh"}
+    then = await store.page("org", "things", limit=3)
+    found = list(then.rows)
+    await store.write(Write(key("h"), revisions["h"], TEXT, delete=True))
+    await put(store, "e", revisions["e"])
+    while page := (await store.page("org", "things", at=then.revision, after=found[-1].key, limit=3)).rows:
+        found += page
+        await put(store, f"d{len(found)}")
+    assert {row.key.name: row.revision for row in found} == revisions
+
+
+async def test_compaction_keeps_whatever_a_readable_revision_needs(store: Store) -> None:
+    first = await put(store, "a")
+    gone = await put(store, "b")
+    second = await put(store, "a", first)
+    await store.write(Write(key("b"), gone, TEXT, delete=True))
+    again = await put(store, "b")
+    for oldest in (gone, second, again):
+        before = {at: (await store.page("org", "things", at=at)).rows for at in range(oldest, again + 1)}
+        changes = await store.changes(oldest)
+        await store.compact(oldest)
+        assert {at: (await store.page("org", "things", at=at)).rows for at in range(oldest, again + 1)} == before
+        assert await store.changes(oldest) == changes
+
+
+async def test_following_from_a_revision_that_was_never_given_out_is_refused(store: Store) -> None:
+    newest = await put(store, "a")
+    assert await store.changes(newest) == []
+    with pytest.raises(FutureRevision) as caught:
+        await store.changes(newest + 1)
+    assert caught.value.current == newest
+
+
+async def test_a_check_that_fails_in_an_unforeseen_way_fails_its_own_write_only(store: Store) -> None:
+    await store.write(Write(Key("org", "namespaces", "", "ns"), 0, TEXT))
+
+    def stumble(_: bytes) -> Exception | None:
+        raise ZeroDivisionError("a bug in a check")
+
+    check = Check(Key("org", "namespaces", "", "ns"), accept=stumble)
+    writes = [Write(key(name), 0, TEXT, checks=(check,) if name == "c" else ()) for name in "abcdef"]
+    outcomes = await asyncio.gather(*map(store.write, writes), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [int, int, ZeroDivisionError, int, int, int]
+    assert [change.revision for change in await store.changes(0)] == list(range(1, 7))
+
+
+async def test_a_caller_that_goes_away_harms_nobody(store: Store) -> None:
+    async with TaskOwner("test") as owner:
+        writing = [owner.spawn(put(store, name), name) for name in "abcdef"]
+        await asyncio.sleep(0)
+        for task in writing[::2]:
+            task.cancel()
+        await asyncio.wait(writing)
+    written = [task.result() for task in writing[1::2]]
+    changes = await store.changes(0)
+    assert set(written) <= {change.revision for change in changes}
+    assert [change.revision for change in changes] == list(range(1, len(changes) + 1))
+
+
+async def test_who_waits_wakes_for_a_change_and_for_the_end(store: Store) -> None:
+    async with TaskOwner("test") as owner, asyncio.timeout(10):
+        waiting = owner.spawn(store.wait(0), "waiter")
+        sleeping = owner.spawn(store.latest_wait(await store.latest_head()), "latest waiter")
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        newest = await put(store, "a")
+        await waiting
+        assert not sleeping.done()
+        await store.latest_put({key("a"): b"1"})
+        await sleeping
+        ending = asyncio.gather(store.wait(newest), store.latest_wait(await store.latest_head()), return_exceptions=True)
+        await asyncio.sleep(0.01)
+        await store.close()
+        assert [type(outcome) for outcome in await ending] == [StoreClosed, StoreClosed]
+
+
+async def test_what_was_put_up_to_the_head_of_the_latest_values_is_seen_behind_it(store: Store) -> None:
+    before = await store.latest_head()
+    await asyncio.gather(*(store.latest_put({key(f"n{number}", resource=f"kind-{number % 2}"): b"v"}) for number in range(20)))
+    head = await store.latest_head()
+    found = [*await store.latest_changes("org", "kind-0", before), *await store.latest_changes("org", "kind-1", before)]
+    assert sorted(row.sequence for row in found) == list(range(before + 1, head + 1))
+    assert await store.latest_changes("org", "kind-0", head) == []

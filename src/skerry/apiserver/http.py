@@ -183,29 +183,41 @@ async def _cut(shared: Shared) -> None:
 
 
 async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
-    """Bind every address of ``host`` to one port (0: any free one); raises OSError if none can be had."""
+    """Bind every address of ``host`` to one port (0: any free one); raises OSError, with what to do, if that cannot be had."""
     found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with ExitStack() as unless_all_is_well:
         sockets: list[socket.socket] = []
-        absent: OSError | None = None
         for family, _, _, _, address in dict.fromkeys(found):
             try:
-                both = host == "::" and socket.has_dualstack_ipv6()
-                made = socket.create_server((address[0], port, *address[2:]), family=family, backlog=backlog, dualstack_ipv6=both)
+                made = unless_all_is_well.enter_context(_bound(family, (address[0], port, *address[2:]), both=host == "::"))
             except OSError as error:
-                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                    raise
-                absent = error  # "localhost" has two families, this machine may have one
-                continue
-            unless_all_is_well.callback(made.close)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # accepted sockets inherit it
-            made.setblocking(False)
+                if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(found) > 1:
+                    continue  # "localhost" has two families, this machine may have one
+                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}; stop what runs there, or choose another --port"
+                raise OSError(error.errno, text) from error
+            made.listen(backlog)
             sockets.append(made)
             port = port or made.getsockname()[1]
         if not sockets:
-            raise absent or OSError(f"{host} has no address")
+            raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address of {host}")
         unless_all_is_well.pop_all()
         return sockets
+
+
+def _bound(family: int, address: tuple[Any, ...], *, both: bool) -> socket.socket:
+    """A bound socket; what it accepts inherits its options. asyncio sets TCP_NODELAY only where the protocol is named."""
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

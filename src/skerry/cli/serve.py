@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from skerry.compose.embedded import CANNOT_START, Running, embedded
 from skerry.compose.settings import ServerSettings
 from skerry.kit import log
 
@@ -44,6 +43,8 @@ def server(
 def _serve(settings: ServerSettings, *, greet: bool) -> None:
     import uvloop
 
+    from skerry.compose.embedded import CANNOT_START
+
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings, greet=greet))
@@ -53,23 +54,25 @@ def _serve(settings: ServerSettings, *, greet: bool) -> None:
 
 
 async def _until_stopped(settings: ServerSettings, *, greet: bool) -> None:
+    from skerry.compose.embedded import embedded
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with embedded(settings) as running:
         if greet:
-            _greet(running, settings)
+            _greet(running.address, settings)
         await stop.wait()
 
 
-def _greet(running: Running, settings: ServerSettings) -> None:
+def _greet(address: str, settings: ServerSettings) -> None:
     try:
         shown = settings.kubeconfig.relative_to(Path.cwd())
     except ValueError:
         shown = settings.kubeconfig
     sys.stdout.write(
-        f"\nSkerry is up at {running.address}\n"
+        f"\nSkerry is up at {address}\n"
         f"The administrator's kubeconfig: {shown}\n\n"
         "Try, in another terminal:\n"
         f"  export KUBECONFIG={shown}\n"

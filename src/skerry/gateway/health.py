@@ -45,7 +45,9 @@ class Health:
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
-                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager="skerry-gateway")
+                await self._client.patch(
+                    MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager="skerry-gateway"
+                )
             except NotFound:
                 return None
         return None
@@ -72,9 +74,8 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> 
         healthy = Verdict("True", "ApiReachable", "its API answers its agent")
         if problem:
             healthy = Verdict("False", "ApiUnreachable", problem)
-    status["conditions"] = [
-        *(each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}),
-        condition(before, kind, verdict, now, status["observedGeneration"])
-        for kind, verdict in (("Connected", connected), ("Healthy", healthy))
-    ]
+    others = [each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}]
+    generation = status["observedGeneration"]
+    ours = [condition(before, kind, verdict, now, generation) for kind, verdict in (("Connected", connected), ("Healthy", healthy))]
+    status["conditions"] = [*others, *ours]
     return status

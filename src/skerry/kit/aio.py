@@ -1,8 +1,9 @@
 """Tasks with owners, and wake-ups without loss.
 
 Every background task belongs to a :class:`TaskOwner`: leaving its block cancels what still
-runs and awaits it, and a task that crashes ends the block with its exception. Nothing else in
-the project may start a task (lint says so).
+runs and awaits its clean-up; even if the leaving itself is cancelled, no task stays behind. A
+task that crashes ends the block, and its siblings, with its exception. Nothing else in the
+project may start a task (lint says so).
 
 A :class:`Pulse` wakes whoever waits for "something may have changed". It is level-triggered:
 a waiter names the count it has seen, so that a change between looking and waiting is not lost.
@@ -13,57 +14,51 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class TaskOwner:
-    """A block that owns background tasks."""
+    """A block that owns background tasks: an ``asyncio.TaskGroup`` that does not outwait them, but ends them.
+
+    One failure is raised as itself; several at once as an ExceptionGroup.
+    """
 
     def __init__(self, name: str) -> None:
         """``name`` stands in the names of the tasks."""
         self.name = name
+        self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._parent: asyncio.Task[Any] | None = None
-        self._failure: BaseException | None = None
         self._leaving = False
 
     async def __aenter__(self) -> Self:
-        self._parent = asyncio.current_task()
+        await self._group.__aenter__()
         return self
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start a task that lives at most as long as the block."""
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start a task that lives at most as long as the block; raises RuntimeError once the block is being left."""
         if self._leaving:
             coroutine.close()
             raise RuntimeError(f"{self.name} is closing; {name} cannot start")
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name}/{name}")
+        task = self._group.create_task(coroutine, name=f"{self.name}/{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
         return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None or self._leaving:
-            return
-        if self._failure is None:
-            self._failure = task.exception()
-            if self._parent is not None:
-                self._parent.cancel()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._leaving = True
-        pending = list(self._tasks)
-        for task in pending:
-            task.cancel()
-        results = await asyncio.gather(*pending, return_exceptions=True)
-        if self._failure is not None:
-            if self._parent is not None and isinstance(error, asyncio.CancelledError):
-                self._parent.uncancel()
-            raise self._failure
-        if error is None:
-            for result in results:
-                if isinstance(result, Exception):
-                    raise result
+        for task in self._tasks:
+            if not task.cancelling():  # a second cancellation would interrupt the clean-up after the first
+                task.cancel()
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as failures:
+            if len(failures.exceptions) > 1:
+                raise
+            only = failures.exceptions[0]
+            if only is not error:
+                raise only from only.__cause__
 
     def statistics(self) -> dict[str, int]:
         """Tell how many tasks live."""

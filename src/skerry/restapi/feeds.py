@@ -70,8 +70,9 @@ class Feeds:
 
     async def _load_latest(self, key: str) -> None:
         cache = ResourceCache(key)
+        head = await self._store.latest_head()
         rows = await self._store.latest_changes(self._organization, key)
-        newest = max((row.sequence for row in rows), default=0)
+        newest = max([head, *(row.sequence for row in rows)])
         cache.load((_latest_item(row.key[2:], row.sequence, row.value or b"") for row in rows), newest)
         self.caches[key] = cache
         self.latest.add(key)
@@ -104,7 +105,14 @@ class Feeds:
     async def _follow_latest(self, cache: ResourceCache) -> None:
         after = cache.revision
         while True:
-            rows = await self._store.latest_changes(self._organization, cache.key, max(after, 1), 1000)
+            seen = await self._store.latest_head()
+            try:
+                rows = await self._store.latest_changes(self._organization, cache.key, after, 1000)
+            except Compacted as error:
+                log.warning("removals were forgotten that this server had not read; reading everything anew", oldest=error.oldest)
+                await self._load_latest(cache.key)  # with a follower of its own
+                cache.drop_all()
+                return
             for row in rows:
                 place: tuple[str, str] = (row.key.namespace, row.key.name)
                 after = max(after, row.sequence)
@@ -115,7 +123,8 @@ class Feeds:
                     cache.apply(Verb.DELETE, Item(place, row.sequence, cache.rows[place].value))
             self._pulse.beat()
             if not rows:
-                await self._store.latest_wait(after)
+                after = max(after, seen)  # nothing of this kind up to there
+                await self._store.latest_wait(seen)
 
     async def _compact(self) -> None:
         while True:

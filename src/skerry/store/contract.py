@@ -18,7 +18,9 @@ A key begins with the organization. Nothing here knows what an object means. The
 
 The *latest-value* tables are for what does not belong in the log (heartbeats, inventory,
 per-object results): last value wins, batches are cheap, every upsert takes the next number of
-a sequence of its own, and a reader can ask for what changed since a number. No revision is made.
+one sequence of its own, and a reader can ask for what changed since a number. No revision is made.
+That sequence is the whole store's: who follows one resource takes ``latest_head`` *before* it reads,
+and waits for what comes after that.
 """
 
 from __future__ import annotations
@@ -210,12 +212,16 @@ class Store(Protocol):
     async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
         """Log entries of all organizations with a revision above ``after``, in order, at most ``limit``.
 
-        Raises Compacted if some of them are gone.
+        Raises Compacted if some of them are gone, FutureRevision if ``after`` was never given out here: waiting for it
+        would miss what comes until then.
         """
         ...
 
     async def wait(self, after: int) -> None:
-        """Return as soon as a revision above ``after`` may exist. A wake-up, not a promise: the log is the truth."""
+        """Return as soon as a revision above ``after`` may exist. A wake-up, not a promise: the log is the truth.
+
+        Raises StoreClosed when the store closes meanwhile.
+        """
         ...
 
     async def compact(self, revision: int) -> None:
@@ -226,12 +232,19 @@ class Store(Protocol):
         """Upsert latest values in one batch (None removes); return the last sequence number taken."""
         ...
 
+    async def latest_head(self) -> int:
+        """Return the last sequence number taken; everything up to it is seen by a ``latest_changes`` that follows."""
+        ...
+
     async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
-        """Latest values (and tombstones, if ``after`` > 0) of one resource with a sequence above ``after``, in sequence order."""
+        """Latest values (and tombstones, if ``after`` > 0) of one resource with a sequence above ``after``, in sequence order.
+
+        Raises Compacted if tombstones above ``after`` are gone already: read everything anew, from 0.
+        """
         ...
 
     async def latest_wait(self, after: int) -> None:
-        """Return as soon as a latest-value sequence above ``after`` may exist."""
+        """Return as soon as a sequence number above ``after`` may have been taken, by any resource. Raises StoreClosed like ``wait``."""
         ...
 
     def statistics(self) -> Statistics:

@@ -1,7 +1,13 @@
 """What every SQLite file of ours goes through: lock, open, migrate; and its errors in words that help.
 
-The lock is advisory and dies with its process; the file names the holder. A newer schema is
-refused; an older one is migrated on open, with the pre steps first.
+* One process per database: an advisory lock that dies with its process, in a file that names
+  the holder.
+* A newer schema is refused before anything is touched; an older one is migrated on open, the
+  *pre* steps of all releases first, then their *post* steps. All of it is one transaction, so
+  a process that dies in the middle leaves the old schema behind. (Between *pre* and *post*
+  only PostgreSQL has two releases running; the seam is the same for all dialects.)
+* Errors are told apart by SQLite's codes, never by their text: a full disk heals by itself, a
+  failing or damaged one does not, and the message says which and what to do.
 """
 
 from __future__ import annotations
@@ -15,6 +21,9 @@ from skerry.store.contract import StoreDamaged, StoreError, StoreFull
 from skerry.store.sql import queries
 
 SCHEMA = 1
+PAGE_BYTES = 8192  # three objects of 2 KB to a page; with SQLite's own 4096 a page holds one and is half empty
+CHECKPOINT_PAGES = 2000  # 16 MB of log before it is folded back: fewer fsyncs under load
+CACHE_KIB = 8192
 
 SQL = queries("sqlite.sql")
 
@@ -24,17 +33,17 @@ class Locked(StoreError):
 
 
 class FileLock:
-    """An advisory lock that dies with its process; the file names the holder."""
+    """An advisory lock beside a database (``<name>.lock``) that dies with its process; the file names the holder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, database: Path) -> None:
         """Take the lock; raises Locked, naming the holder."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(database.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._fd)
-            raise Locked(f"{path.with_suffix('')} is in use by process {holder}; stop it first, or choose another data folder") from error
+            raise Locked(f"{database} is in use by process {holder}; stop it first, or choose another data folder") from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -44,13 +53,20 @@ class FileLock:
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """Open a database file (mode 0600) for use on one thread at a time."""
+    """Open a database file (mode 0600; SQLite gives its side files the same) for use on one thread at a time."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA busy_timeout=5000")
-    connection.execute("PRAGMA journal_size_limit=67108864")
+    try:
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA busy_timeout=5000")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -59,19 +75,43 @@ def migrate(connection: sqlite3.Connection, path: Path, prefix: str = "") -> Non
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > SCHEMA:
         raise StoreError(f"{path} was written by a newer Skerry (schema {found}, this one knows {SCHEMA}); upgrade Skerry to use it")
-    for phase in ("pre", "post"):
-        for number in range(found + 1, SCHEMA + 1):
-            connection.executescript(f"BEGIN; {SQL[f'{prefix}migration_{number}_{phase}']} COMMIT;")
-    connection.execute(f"PRAGMA user_version={SCHEMA}")
+    if found == SCHEMA:
+        return
+    steps = [SQL[f"{prefix}migration_{number}_{phase}"] for phase in ("pre", "post") for number in range(found + 1, SCHEMA + 1)]
+    try:
+        connection.executescript("\n".join(["BEGIN IMMEDIATE;", *steps, f"PRAGMA user_version={SCHEMA};", "COMMIT;"]))
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def disk_failed(error: sqlite3.Error) -> bool:
+    """Tell whether the disk itself failed: what it holds is known only after opening the database anew."""
+    return _code(error) == sqlite3.SQLITE_IOERR
+
+
+def concerns_all(error: BaseException) -> bool:
+    """Tell whether an error is the database's (every write of a batch shares it) and not one write's own."""
+    return isinstance(error, sqlite3.OperationalError) or (isinstance(error, sqlite3.Error) and _code(error) in _DAMAGED)
 
 
 def explain(error: BaseException, path: Path) -> BaseException:
-    """Turn SQLite's errors into ours, with what to do."""
-    text = str(error)
-    if isinstance(error, sqlite3.OperationalError) and "full" in text:
+    """Turn SQLite's errors into ours, with what to do; others stay what they are."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = _code(error)
+    if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"the disk that holds {path} is full; nothing was lost, writes go on once there is room")
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
-        return StoreDamaged(f"{path} is damaged ({text}); keep a copy of the file and restore the last backup")
-    if isinstance(error, sqlite3.Error):
-        return StoreError(f"{path}: {text}")
-    return error
+    if code in _DAMAGED:
+        return StoreDamaged(f"{path} is damaged ({error}); keep a copy of the file and restore the last backup")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreDamaged(f"the disk that holds {path} fails ({error}); check it, start Skerry again: what was acknowledged is there")
+    return StoreError(f"{path}: {error}")
+
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; misuse that Python finds by itself has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -3,6 +3,10 @@
 Losing the last second of them in a power cut costs nothing (agents send again), so they are
 not synced at every batch. The sequence jumps ahead at every start: a number is never given
 out twice.
+
+A removed value leaves a tombstone, for readers that follow. Tombstones far behind the newest
+number are buried; a reader that is still behind them is told (Compacted) to read everything
+anew. A start buries them all, since every reader begins anew with it.
 """
 
 from __future__ import annotations
@@ -15,63 +19,96 @@ from pathlib import Path
 from typing import TypeVar
 
 from skerry.kit.aio import Pulse
-from skerry.store.contract import Key, LatestRow
+from skerry.store.contract import Compacted, Key, LatestRow, StoreClosed
 from skerry.store.files import SQL, connect, explain, migrate
 
 T = TypeVar("T")
 
 SEQUENCE_JUMP = 1_000_000
+TOMBSTONES = 100_000  # sequence numbers behind the newest for which removals can be followed
+BURY_EVERY = 10_000
 
 
 class LatestTable:
-    """Latest values in one file, on one thread."""
+    """Latest values in one file, on one thread: what is asked for later sees what was put earlier."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file; blocks."""
+    def __init__(self, path: Path, *, tombstones: int = TOMBSTONES, bury_every: int = BURY_EVERY) -> None:
+        """Open or create the file; blocks. The two bounds count sequence numbers."""
         self._path = path
+        self._tombstones = tombstones
+        self._bury_every = bury_every
         self._connection = connect(path, durable=False)
-        migrate(self._connection, path, "latest_")
-        self._sequence = int(self._connection.execute(SQL["latest_newest"]).fetchone()[0]) + SEQUENCE_JUMP
+        try:
+            migrate(self._connection, path, "latest_")
+            known = int(self._connection.execute(SQL["latest_newest"]).fetchone()[0])
+            self._connection.execute(SQL["latest_bury"], (known,))
+        except BaseException:
+            self._connection.close()
+            raise
+        self.sequence = self._buried = known + SEQUENCE_JUMP
         self._pulse = Pulse()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-latest")
+        self._closed = False
 
     async def _run(self, function: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreClosed("the store is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise explain(error, self._path) from error
 
     async def put(self, values: Mapping[Key, bytes | None]) -> int:
         """Upsert a batch; return the last sequence number taken."""
-        first = self._sequence + 1
-        self._sequence += len(values)
+        first = self.sequence + 1
+        last = self.sequence = self.sequence + len(values)
         rows = [(*key, first + index, value) for index, (key, value) in enumerate(values.items())]
 
         def work() -> None:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(SQL["latest_put"], rows)
+                if last - self._tombstones >= self._buried + self._bury_every:
+                    self._connection.execute(SQL["latest_bury"], (last - self._tombstones,))
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.rollback()
                 raise
+            if last - self._tombstones >= self._buried + self._bury_every:
+                self._buried = last - self._tombstones
 
-        await self._run(work)
-        self._pulse.beat()
-        return first + len(rows) - 1
+        try:
+            await self._run(work)
+        finally:
+            self._pulse.beat()
+        return last
 
     async def changes(self, organization: str, resource: str, after: int, limit: int) -> Sequence[LatestRow]:
-        """What changed since a sequence number; without tombstones from the beginning."""
-        values = (organization, resource, after, limit or -1)
-        rows = await self._run(lambda: self._connection.execute(SQL["latest_changes"], values).fetchall())
-        return [LatestRow(Key(organization, resource, row[0], row[1]), row[2], row[3]) for row in rows if after or row[3] is not None]
+        """What changed since a sequence number; only values where it is 0."""
+
+        def work() -> list[tuple[str, str, int, bytes | None]]:
+            if not after:
+                return self._connection.execute(SQL["latest_values"], (organization, resource, limit or -1)).fetchall()
+            if after < self._buried:
+                raise Compacted(self._buried)
+            return self._connection.execute(SQL["latest_changes"], (organization, resource, after, limit or -1)).fetchall()
+
+        return [LatestRow(Key(organization, resource, *row[:2]), *row[2:]) for row in await self._run(work)]
 
     async def wait(self, after: int) -> None:
         """Return as soon as a number above ``after`` was taken."""
-        while self._sequence <= after:
+        while self.sequence <= after:
+            if self._closed:
+                raise StoreClosed("the store is closed")
             await self._pulse.after(self._pulse.count)
 
     async def close(self) -> None:
         """Finish, then close."""
+        self._closed = True
+        self._pulse.beat()
         await asyncio.to_thread(self._thread.shutdown)
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Close a table that was opened and not used."""
         self._connection.close()

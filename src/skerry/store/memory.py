@@ -7,6 +7,7 @@ contract suite runs on it first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -31,15 +32,16 @@ class MemoryStore:
     """See ``contract.Store``."""
 
     def __init__(self, *, keep: int = 100_000) -> None:
-        """``keep``: how many log entries are kept before the oldest are compacted by themselves."""
+        """``keep``: how many log entries, and removals of latest values, are kept before the oldest are dropped by themselves."""
         self._keep = keep
         self._rows: SortedDict[Key, Row] = SortedDict()
         self._population: dict[tuple[str, str], int] = {}
         self._log: list[Landed] = []
         self._revision = 0
         self._compacted = 0
-        self._latest: dict[Key, LatestRow] = {}
+        self._latest: dict[Key, LatestRow] = {}  # in the order of their sequence numbers
         self._sequence = 0
+        self._buried = 0
         self._pulse = Pulse()
         self._latest_pulse = Pulse()
         self._closed = False
@@ -54,8 +56,7 @@ class MemoryStore:
 
     async def write(self, write: Write) -> int:
         """Commit one write."""
-        if self._closed:
-            raise StoreClosed("the store is closed")
+        self._refuse_when_closed()
         outcome = next(judge([write], self, self._revision))
         if isinstance(outcome, Exception):
             raise outcome
@@ -121,6 +122,8 @@ class MemoryStore:
         """Log entries above a revision."""
         if after < self._compacted:
             raise Compacted(self._compacted)
+        if after > self._revision:
+            raise FutureRevision(self._revision)
         # revisions in the log are consecutive: every write that lands takes the next one
         start = max(0, len(self._log) - (self._revision - after))
         return [landed.change for landed in self._log[start : start + limit]]
@@ -128,6 +131,7 @@ class MemoryStore:
     async def wait(self, after: int) -> None:
         """Return as soon as there is a newer revision."""
         while self._revision <= after:
+            self._refuse_when_closed()
             await self._pulse.after(self._pulse.count)
 
     async def compact(self, revision: int) -> None:
@@ -141,31 +145,50 @@ class MemoryStore:
 
     async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
         """Upsert latest values."""
+        self._refuse_when_closed()
         for key, value in values.items():
             self._sequence += 1
+            self._latest.pop(key, None)
             self._latest[key] = LatestRow(key, self._sequence, value)
+        if self._sequence > self._buried + 2 * self._keep:
+            self._buried = self._sequence - self._keep
+            gone = [key for key, row in self._latest.items() if row.value is None and row.sequence <= self._buried]
+            for key in gone:
+                del self._latest[key]
         self._latest_pulse.beat()
+        return self._sequence
+
+    async def latest_head(self) -> int:
+        """Return the last sequence number taken."""
         return self._sequence
 
     async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
         """Latest values that changed since a sequence number."""
-        rows = [
+        if 0 < after < self._buried:
+            raise Compacted(self._buried)
+        rows = (
             row
             for key, row in self._latest.items()
-            if key.organization == organization and key.resource == resource and row.sequence > after and (after or row.value is not None)
-        ]
-        rows.sort(key=lambda row: row.sequence)
-        return rows[:limit] if limit else rows
+            if key[:2] == (organization, resource) and row.sequence > after and (after or row.value is not None)
+        )
+        return list(islice(rows, limit or None))
 
     async def latest_wait(self, after: int) -> None:
         """Return as soon as there is a newer latest value."""
         while self._sequence <= after:
+            self._refuse_when_closed()
             await self._latest_pulse.after(self._latest_pulse.count)
 
     def statistics(self) -> Statistics:
         """Return counters."""
         return Statistics(self._revision, self._compacted, len(self._rows), self._revision, self._revision)
 
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+
     async def close(self) -> None:
-        """Refuse writes from now on."""
+        """Refuse writes from now on, and end whoever waits."""
         self._closed = True
+        self._pulse.beat()
+        self._latest_pulse.beat()

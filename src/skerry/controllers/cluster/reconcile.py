@@ -110,6 +110,7 @@ class ClusterController:
                 await self._delete(refs.SETS, name, namespace)
             case DeleteNodePool(name=name):
                 await self._delete(refs.POOLS, name, namespace)
+                look.raw.pop(("nodepools", name), None)  # its revision moved: the change wakes us, and the status is written then
 
     async def _set_finalizers(self, look: Look, plural: str, name: str, held: list[str]) -> Json:
         revision = look.raw[(plural, name)]["metadata"]["resourceVersion"]

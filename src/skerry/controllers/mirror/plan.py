@@ -75,12 +75,11 @@ def steps(wanted: dict[tuple[str, str], Json], present: dict[tuple[str, str], Js
 
 def _same(there: Json, body: Json) -> bool:
     """Provisioners have nothing to mirror but their being there: a description that somebody wrote stays."""
-    return body["kind"] == "Provisioner" or bool(there.get("spec") == body["spec"])
+    return bool(body["kind"] == "Provisioner" or there.get("spec") == body["spec"])
 
 
 def _marked(obj: Json) -> bool:
-    labels: Json = obj["metadata"].get("labels") or {}
-    return bool(labels.get(MARK) == "true")
+    return bool((obj["metadata"].get("labels") or {}).get(MARK) == "true")
 
 
 def _put(found: dict[tuple[str, str], Json], namespace: str, plural: str, kind: str, name: str, spec: Json) -> None:
@@ -123,4 +122,4 @@ def _compatible(obj: Json) -> bool:
     metadata = obj.get("metadata") or {}
     facts = {each["type"]: each["status"] for each in (obj.get("status") or {}).get("conditions") or ()}
     usable = not any(label in (metadata.get("labels") or {}) for label in UNUSABLE)
-    return usable and facts.get("Ready") == "True" and facts.get("Compatible") == "True"
+    return usable and {facts.get("Ready"), facts.get("Compatible")} == {"True"}

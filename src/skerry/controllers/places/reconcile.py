@@ -1,7 +1,8 @@
 """Follows the rules of places: two small controllers, one for management clusters and one for provisioners.
 
-The gateway writes the status of a ManagementCluster too (whether its agent is connected); each
-writes its own conditions over the revision that it read, so that neither loses the other's.
+The status of a ManagementCluster is the gateway's (whether its agent is connected). Only while
+one is being deleted is something added to it here: what the deletion waits for. Conditions of
+others are kept, and the write carries the revision that was read.
 """
 
 from __future__ import annotations
@@ -82,8 +83,10 @@ class PlacesController:
         elif decision.do == "let go":
             await self._let_go(MANAGEMENT, found)
             return None
-        await self._report(MANAGEMENT, found, decision, {"phase": "Deleting"} if deleting else {})
-        return SOON if deleting else None
+        if not deleting:
+            return None
+        await self._report(MANAGEMENT, found, decision, {"phase": "Deleting"})
+        return SOON
 
     async def reconcile_provisioner(self, key: str) -> float | None:
         """Bring one Provisioner (``namespace/name``) to what is asked for."""

@@ -1,0 +1,86 @@
+"""Controllers as they run: informers wake them, leases say who may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from skerry.controllers.cluster.reconcile import ClusterController
+from skerry.controllers.places.reconcile import PlacesController
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import SystemClock
+from skerry.machinery.errors import NotFound
+from skerry.runtime.leases import LEASES, LeaseHolder, Options
+from tests.controllers.conftest import Site
+
+QUICK = Options(duration=1.5, every=0.1)
+
+
+async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a state, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                if await look():
+                    return
+            except NotFound:
+                pass
+            await asyncio.sleep(0.05)
+
+
+def holder(site: Site, identity: str) -> LeaseHolder:
+    return LeaseHolder(site.client, "sv-1", "share", identity, SystemClock(), QUICK)
+
+
+async def test_a_lease_that_is_left_goes_over_at_once_with_a_higher_epoch(site: Site) -> None:
+    async with holder(site, "one").held() as first:
+        assert first.epoch == 1
+    async with asyncio.timeout(1), holder(site, "two").held() as second:
+        assert second.epoch == 2
+
+
+async def test_a_lease_that_is_held_is_not_given_to_another(site: Site) -> None:
+    async with holder(site, "one").held() as first:
+        try:
+            async with asyncio.timeout(2.5), holder(site, "two").held():
+                raise AssertionError("two replicas hold one lease")
+        except TimeoutError:
+            assert not first.lost.is_set()
+
+
+async def test_a_holder_that_was_displaced_learns_it(site: Site) -> None:
+    async with holder(site, "one").held() as first:
+        while True:  # the holder renews meanwhile: reach for it until one write gets through
+            lease = await site.client.get(LEASES, "share", "sv-1")
+            lease["spec"] |= {"holderIdentity": "two", "leaseTransitions": 2}
+            try:
+                await site.client.replace(LEASES, lease)
+                break
+            except Exception:
+                continue
+        async with asyncio.timeout(5):
+            await first.lost.wait()
+    assert (await site.client.get(LEASES, "share", "sv-1"))["spec"]["holderIdentity"] == "two"
+
+
+async def test_a_new_cluster_wakes_the_controller_and_its_manifests_are_sent(site: Site) -> None:
+    async with TaskOwner("test") as owner:
+        owner.spawn(ClusterController(site.client).run(), "controller")
+        await site.create("clusters", "Cluster", "team-a.shop", {"version": "v1.33.1", "class": {"name": "std"}})
+
+        async def sent() -> bool:
+            return bool((await site.get("manifestsets", "cluster.team-a.shop"))["spec"]["manifests"])
+
+        await eventually(sent)
+
+
+async def test_a_provisioner_becomes_a_manifest_set_and_the_built_in_places_are_there(site: Site) -> None:
+    async with TaskOwner("test") as owner:
+        owner.spawn(PlacesController(site.client).run(), "controller")
+
+        async def there() -> bool:
+            found = await site.get("manifestsets", "provisioner.team-a")
+            assert found["spec"]["manifests"][0]["metadata"]["name"] == "team-a"
+            return bool(await site.get("provisioners", "attached", "attached"))
+
+        await eventually(there)

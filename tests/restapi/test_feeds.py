@@ -1,0 +1,58 @@
+"""What fills the caches follows quickly, and sleeps when there is nothing to follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from skerry.kinds import catalogue
+from skerry.kit.aio import TaskOwner
+from skerry.restapi.feeds import Feeds
+from skerry.store.contract import Key, LatestRow
+from skerry.store.memory import MemoryStore
+
+
+class CountingStore(MemoryStore):
+    """Counts how often latest values are asked for."""
+
+    reads = 0
+
+    async def latest_changes(self, organization: str, resource: str, after: int = 0, limit: int = 0) -> Sequence[LatestRow]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return await super().latest_changes(organization, resource, after, limit)
+
+
+async def test_a_cache_of_latest_values_follows_its_own_kind_and_sleeps_through_the_idle_time_of_others() -> None:
+    kinds = {resource.key: resource for resource in catalogue.ALL if resource.latest}
+    (kind,) = kinds
+    store = CountingStore(keep=50)
+    await store.latest_put({Key("org", "of-another-kind", "", "a"): b"1"})
+    feeds = Feeds(store, "org", lambda: kinds)
+    async with TaskOwner("test") as owner:
+        await feeds.start(owner)
+        await store.latest_put({Key("org", "of-another-kind", "", "a"): b"2"})
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert store.reads < 6
+        await store.latest_put({Key("org", kind, "site", "seen"): b'{"v":1}'})
+        async with asyncio.timeout(5):
+            await feeds.latest_reached(feeds.caches[kind], await store.latest_head())
+        assert list(feeds.caches[kind].rows) == [("site", "seen")]
+
+
+async def test_a_cache_that_was_behind_the_forgotten_removals_is_loaded_anew() -> None:
+    kinds = {resource.key: resource for resource in catalogue.ALL if resource.latest}
+    (kind,) = kinds
+    store = MemoryStore(keep=5)
+    gone, kept = Key("org", kind, "site", "gone"), Key("org", kind, "site", "kept")
+    await store.latest_put({gone: b'{"v":1}'})
+    feeds = Feeds(store, "org", lambda: kinds)
+    async with TaskOwner("test") as owner:
+        await feeds.start(owner)
+        await store.latest_put({gone: None})
+        for number in range(30):
+            await store.latest_put({kept: b'{"v":%d}' % number})
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert list(feeds.caches[kind].rows) == [("site", "kept")]
