@@ -61,9 +61,9 @@ class Door:
         self, method: str, path: str, body: bytes | Json | None = None, headers: Mapping[str, str] | None = None, *, timeout: float = 30
     ) -> Answer:
         """Send one request (``path`` with its query) and read the whole answer. A dict is sent as JSON."""
-        connection = self._connect(timeout)
+        connection = self.connect(timeout)
         try:
-            response = self._send(connection, method, path, body, headers)
+            response = self.send(connection, method, path, body, headers)
             return Answer(response.status, tuple(response.getheaders()), response.read())
         finally:
             connection.close()
@@ -77,9 +77,9 @@ class Door:
 
     def stream(self, path: str, headers: Mapping[str, str] | None = None, *, timeout: float = 30) -> Iterator[Json]:
         """Yield the events of a watch; ends when the server ends it, or with TimeoutError after a silence of ``timeout`` seconds."""
-        connection = self._connect(timeout)
+        connection = self.connect(timeout)
         try:
-            response = self._send(connection, "GET", path, None, headers)
+            response = self.send(connection, "GET", path, None, headers)
             if response.status != 200:
                 raise Refused(f"GET {path}: {response.status}: {response.read().decode(errors='replace')[:2000]}")
             while line := response.readline():
@@ -88,7 +88,8 @@ class Door:
         finally:
             connection.close()
 
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+    def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
+        """Return a connection that is opened by its first request."""
         parts = urlsplit(self.url)
         host, port = parts.hostname or "127.0.0.1", parts.port
         if parts.scheme == "http":
@@ -98,9 +99,10 @@ class Door:
             context.load_cert_chain(self.certificate, self.key)
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
-    def _send(
+    def send(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | Json | None, headers: Mapping[str, str] | None
     ) -> http.client.HTTPResponse:
+        """Send one request over a connection and return the response as soon as it has begun."""
         given = {key.lower(): value for key, value in (headers or {}).items()}
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         if isinstance(body, dict):
@@ -114,3 +116,23 @@ class Door:
             connection.putheader("content-length", str(len(content)))
         connection.endheaders(content)
         return connection.getresponse()
+
+
+class Session:
+    """One kept connection through a door, for many small calls in a row. Not for threads to share."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._connection = door.connect()
+
+    def call(self, method: str, path: str, body: bytes | Json | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Like ``Door.call``. A connection that the server has closed meanwhile is opened again, once."""
+        try:
+            return self._call(method, path, body, headers)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            self._connection.close()
+            return self._call(method, path, body, headers)
+
+    def _call(self, method: str, path: str, body: bytes | Json | None, headers: Mapping[str, str] | None) -> Answer:
+        response = self._door.send(self._connection, method, path, body, headers)
+        return Answer(response.status, tuple(response.getheaders()), response.read())

@@ -1,0 +1,96 @@
+"""Where two answers differ, and which differences are excused.
+
+A difference is a path into a scenario's answers (``2.body.metadata.generation``: the third
+step) with both values. It is excused by an entry of ``differences.toml`` that names the
+scenario and the path (either may hold ``*``) and gives the reason. The list may only
+shrink: an entry that excuses nothing any more fails the suite.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FILE = Path(__file__).with_name("differences.toml")
+
+
+class Absent:
+    """Stands where one side has nothing."""
+
+    def __repr__(self) -> str:
+        return "(absent)"
+
+
+ABSENT = Absent()
+
+
+class Difference(NamedTuple):
+    """One place where two servers disagree."""
+
+    path: str
+    ours: Any
+    theirs: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}\n      ours   {self.ours!r}\n      theirs {self.theirs!r}"
+
+
+def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[Difference]:
+    """Yield every place where two normalised values differ. A list of another length is one difference."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted({*ours, *theirs}):
+            yield from differences(ours.get(key, ABSENT), theirs.get(key, ABSENT), f"{path}.{key}" if path else key)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from differences(one, other, f"{path}.{place}" if path else str(place))
+    elif type(ours) is not type(theirs) or ours != theirs:
+        yield Difference(path, ours, theirs)
+
+
+@dataclass
+class Excuse:
+    """One entry of the list, and whether it was needed in this run."""
+
+    scenario: str
+    path: str
+    reason: str
+    used: bool = False
+
+    def covers(self, scenario: str, path: str) -> bool:
+        """Tell whether this entry is about a difference."""
+        return fnmatchcase(scenario, self.scenario) and fnmatchcase(path, self.path)
+
+
+@dataclass
+class Excuses:
+    """The list, as it was read."""
+
+    entries: list[Excuse] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, file: Path = FILE) -> Excuses:
+        """Read the committed list; every entry must have a reason."""
+        entries = [Excuse(**entry) for entry in tomllib.loads(file.read_text()).get("difference", [])]
+        for entry in entries:
+            if not entry.reason.strip():
+                raise ValueError(f"{file.name}: {entry.scenario} {entry.path} has no reason")
+        return cls(entries)
+
+    def unexcused(self, scenario: str, found: Iterator[Difference]) -> list[Difference]:
+        """Return the differences that no entry covers, and note which entries were needed."""
+        left = []
+        for difference in found:
+            covering = [entry for entry in self.entries if entry.covers(scenario, difference.path)]
+            for entry in covering:
+                entry.used = True
+            if not covering:
+                left.append(difference)
+        return left
+
+    def unused(self) -> list[Excuse]:
+        """Return the entries that excused nothing: they must go."""
+        return [entry for entry in self.entries if not entry.used]
