@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from skerry.apiserver.http import Door
+from skerry.client.connection import Connection
 from skerry.client.contract import Ref
-from skerry.client.http import Connection, HttpClient
+from skerry.client.http import HttpClient
 from skerry.kinds import catalogue, observedobject
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.clock import SystemClock
@@ -123,7 +124,7 @@ async def bare() -> AsyncIterator[Site]:
         clock=SystemClock(),
         version="v1.37.0",
     )
-    door = Door(api, host="127.0.0.1", port=0, tls=None, on_stop=api.end_watches)
+    door = Door(api, host="127.0.0.1", port=0, tls=None, clock=SystemClock(), on_stop=api.end_watches)
     async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
         yield Site(api, client)
     await store.close()

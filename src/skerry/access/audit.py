@@ -1,23 +1,46 @@
-"""Where decisions are written down: a log of JSON lines that is only ever appended to.
+"""What was asked and what became of it: one line of JSON per decision, only ever appended.
 
-One record per decision: who, what, where from, outcome. Bodies and credentials never get here.
-Reads that succeed are not recorded.
+Every write and every refusal is recorded; reads that succeed are not. Bodies and credentials
+never get here.
+
+The server hands over a record and goes on; encoding is done there and then (a few microseconds,
+so the line says what was true), writing on a thread of its own, in batches. While the disk
+refuses, lines wait in memory, up to a bound; what is lost beyond it is counted, logged, and
+written down as a line of its own as soon as there is room again. A half-written last line (the
+machine died) is closed before the first new one.
+
+Lines are not chained by hashes yet, and the file is rotated by whoever wants it rotated, by
+copy and truncate: it is opened for appending.
 """
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+import msgspec
 
 from skerry.kit.clock import Clock, rfc3339_micro
-from skerry.machinery.document import dumps
+from skerry.kit.log import get
 from skerry.machinery.identity import Attributes
 
+MOST_WAITING = 20_000
+"""Lines that may wait for the disk."""
+
+RETRY_SECONDS = 1.0
+
 QUIET = frozenset(("get", "list", "watch", "head"))
+"""Verbs that are recorded only where they fail."""
+
+log = get("access.audit")
 
 
 class Record(Protocol):
-    """What the server tells of a decision."""
+    """What the server hands over."""
 
     @property
     def attributes(self) -> Attributes:
@@ -26,60 +49,68 @@ class Record(Protocol):
 
     @property
     def code(self) -> int:
-        """The HTTP code of the answer."""
+        """HTTP status."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why, if it failed."""
+        """Why it failed; empty if it did not."""
         ...
 
     @property
     def address(self) -> str:
-        """Where the request came from."""
+        """Where the caller was."""
         ...
 
     @property
     def request_id(self) -> str:
-        """The request's id, as the caller was told."""
+        """What the answer's ``audit-id`` header says."""
         ...
 
 
-class AuditFile:
-    """Appends to a file of mode 0600; the operating system keeps the lines whole."""
+def worth_recording(record: Record) -> bool:
+    """Whether a decision is written down."""
+    return record.code >= 400 or record.attributes.verb not in QUIET
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Open or create the file."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        self._file = path.open("ab", buffering=0)
-        self._clock = clock
 
-    def record(self, record: Record) -> None:
-        """Write one decision down."""
-        attributes = record.attributes
-        if attributes.verb in QUIET and record.code < 400:
-            return
-        entry: dict[str, Any] = {
-            "time": rfc3339_micro(self._clock.now()),
-            "id": record.request_id,
-            "user": attributes.user.name,
-            "groups": list(attributes.user.groups),
-            "from": record.address,
-            "verb": attributes.verb,
-            "code": record.code,
-        }
-        for name in ("group", "resource", "subresource", "namespace", "name", "path"):
-            value = getattr(attributes, name)
-            if value:
-                entry[name] = value
-        if record.reason:
-            entry["reason"] = record.reason
-        self._file.write(dumps(entry) + b"\n")
+class Line(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """A line of the log."""
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    time: str
+    id: str
+    user: str
+    verb: str
+    code: int
+    groups: tuple[str, ...] = ()
+    resource: str = ""
+    api_group: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    reason: str = ""
+    address: str = ""
+
+
+def line(record: Record, time: str) -> Line:
+    """What is written of a record."""
+    asked = record.attributes
+    return Line(
+        time=time,
+        id=record.request_id,
+        user=asked.user.name,
+        verb=asked.verb,
+        code=record.code,
+        groups=asked.user.groups,
+        resource=asked.resource,
+        api_group=asked.group,
+        subresource=asked.subresource,
+        namespace=asked.namespace,
+        name=asked.name,
+        path=asked.path,
+        reason=record.reason,
+        address=record.address,
+    )
 
 
 class NoAudit:
@@ -87,3 +118,122 @@ class NoAudit:
 
     def record(self, record: Record) -> None:
         """Forget it."""
+
+
+class MemoryAudit:
+    """Keeps the last lines in memory."""
+
+    def __init__(self, clock: Clock, most: int = 10_000) -> None:
+        """``most`` lines are kept."""
+        self._clock = clock
+        self.lines: deque[Line] = deque(maxlen=most)
+
+    def record(self, record: Record) -> None:
+        """Keep a record."""
+        if worth_recording(record):
+            self.lines.append(line(record, rfc3339_micro(self._clock.now())))
+
+
+class AuditFile:
+    """Appends to a file, mode 0600, on a thread of its own."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open the file, making it and its folder if they are not there; raises OSError."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._clock = clock
+        self._encoder = msgspec.json.Encoder()
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._close_torn_line()
+        self._changed = threading.Condition()
+        self._waiting: list[bytes] = []
+        self._closing = False
+        self._written = self._lost = self._lost_untold = 0
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def record(self, record: Record) -> None:
+        """Write a record down, soon; never waits for the disk."""
+        if not worth_recording(record):
+            return
+        encoded = self._encoder.encode(line(record, rfc3339_micro(self._clock.now()))) + b"\n"
+        with self._changed:
+            if self._closing or len(self._waiting) >= MOST_WAITING:
+                self._lost += 1
+                self._lost_untold += 1
+                return
+            self._waiting.append(encoded)
+            if len(self._waiting) == 1:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits, to the disk itself, and end; a second call does nothing."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        try:
+            os.fsync(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+
+    def statistics(self) -> dict[str, int]:
+        """Lines written, waiting and lost."""
+        return {"written": self._written, "waiting": len(self._waiting), "lost": self._lost}
+
+    def _close_torn_line(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            os.write(self._descriptor, b"\n")
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                batch, self._waiting = self._waiting, []
+                lost, self._lost_untold = self._lost_untold, 0
+                closing = self._closing
+            if lost:
+                batch.append(self._encoder.encode({"time": rfc3339_micro(self._clock.now()), "lost": lost}) + b"\n")
+            left = self._append(batch)
+            if left:
+                self._put_back(left)
+            if closing:
+                return
+
+    def _append(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """Write whole lines as far as the disk takes them; return the rest."""
+        data = memoryview(b"".join(batch))
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._descriptor, data[done:])
+        except OSError as error:
+            if not self._failing:
+                log.warning("the audit log cannot be written", error=str(error), waiting=len(batch))
+            self._failing = True
+        else:
+            self._failing = False
+        if not self._failing:
+            self._written += len(batch)
+            return ()
+        return self._unwritten(batch, done)
+
+    def _unwritten(self, batch: Sequence[bytes], done: int) -> Sequence[bytes]:
+        for index, each in enumerate(batch):
+            if done < len(each):
+                self._written += index
+                return [each[done:], *batch[index + 1 :]]
+            done -= len(each)
+        return ()
+
+    def _put_back(self, left: Sequence[bytes]) -> None:
+        with self._changed:
+            if self._closing:
+                self._lost += len(left)
+                return
+            self._waiting[:0] = left
+            self._changed.wait(RETRY_SECONDS)

@@ -1,59 +1,132 @@
-"""Who a caller is: by client certificate of our own authority, or by bearer token.
+"""Who a caller is: a chain of authenticators, the first that knows the caller decides.
 
-Tokens are kept as SHA-256 digests (they are random 256-bit values, so a plain digest is as
-good as a slow one) and compared in constant time. A certificate was verified by TLS before it
-gets here; its O are the groups, its CN is the name. Who presents nothing is anonymous; who
-presents something wrong is refused, never taken for anonymous.
+* A client certificate has been proved by the handshake before a request is read: its chain ends
+  in the internal root. Here its holder becomes a user: CN is the name, every O a group.
+* Its time is looked at again with every request, because a connection may outlive it.
+* A bearer token is looked up by its hash.
+* The names that Kubernetes keeps for itself (``system:``) can be claimed by nobody.
+* Who shows nothing is anonymous, which the server spells out; who shows something bad, and
+  nothing good, is refused. As in Kubernetes, a good certificate makes a bad token harmless.
+
+What is wrong with a credential goes into the log and not to the caller.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+from skerry.access import tokens
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
 from skerry.machinery.errors import Unauthorized
 from skerry.machinery.identity import User
-from skerry.pki.authority import identity
+from skerry.pki.identity import identity
+
+RESERVED = "system:"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+
+log = get("access.authentication")
 
 
 class Peer(Protocol):
-    """The far end of a connection."""
+    """The far end of a connection: its address, and the certificate (DER) that the handshake proved."""
+
+    @property
+    def address(self) -> str:
+        """IP address."""
+        ...
 
     @property
     def certificate(self) -> bytes | None:
-        """The client certificate, DER, verified by TLS."""
+        """None if the peer showed no certificate."""
         ...
 
 
-def digest(token: str) -> str:
-    """The form in which a token is kept."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-@lru_cache(maxsize=4096)
-def _certified(certificate: bytes) -> User:
-    name, groups = identity(certificate)
-    return User(name, groups=groups)
-
-
-class Authentication:
-    """Certificates and tokens."""
-
-    def __init__(self, tokens: Mapping[str, User]) -> None:
-        """``tokens`` maps digests to users."""
-        self._tokens = dict(tokens)
+class Authenticator(Protocol):
+    """Tells who a caller is."""
 
     async def authenticate(self, peer: Peer, token: str) -> User | None:
-        """Return the caller, None for an anonymous one; raises Unauthorized."""
-        if token:
-            presented = digest(token)
-            for kept, user in self._tokens.items():
-                if hmac.compare_digest(kept, presented):
-                    return user
-            raise Unauthorized
-        if peer.certificate is not None:
-            return _certified(peer.certificate)
+        """Return the user, None where nothing was shown that this authenticator reads; raises Unauthorized for what is bad."""
+        ...
+
+
+class Chain:
+    """Asks one authenticator after the other."""
+
+    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+        """Certificates belong first: they cost least and have been proved already."""
+        self._authenticators = tuple(authenticators)
+
+    async def authenticate(self, peer: Peer, token: str) -> User | None:
+        """Return the user whom the first authenticator knows; if none does, the first refusal counts."""
+        refusal: Unauthorized | None = None
+        for each in self._authenticators:
+            try:
+                user = await each.authenticate(peer, token)
+            except Unauthorized as error:
+                refusal = refusal or error
+                continue
+            if user is not None:
+                return user
+        if refusal is not None:
+            log.info("a credential was refused", address=peer.address, cause=str(refusal.__cause__ or refusal))
+            raise refusal
         return None
+
+
+class Certificates:
+    """Users of client certificates."""
+
+    def __init__(self, clock: Clock) -> None:
+        """The clock tells whether a certificate is still within its time."""
+        self._clock = clock
+
+    async def authenticate(self, peer: Peer, token: str) -> User | None:  # noqa: ARG002 the token is another authenticator's
+        """Return the holder of the peer's certificate."""
+        if peer.certificate is None:
+            return None
+        try:
+            holder = identity(peer.certificate)
+        except ValueError as error:
+            raise Unauthorized from error
+        if not holder.valid_at(self._clock.now()):
+            raise Unauthorized from ValueError(f"the certificate of {holder.common_name!r} is outside its time")
+        if not holder.common_name or any(name.startswith(RESERVED) for name in (holder.common_name, *holder.organizations)):
+            raise Unauthorized from ValueError(f"a certificate cannot speak for {holder.common_name!r} in {holder.organizations}")
+        return User(holder.common_name, groups=holder.organizations, extra={CREDENTIAL_ID: (f"X509SHA256={holder.fingerprint}",)})
+
+
+class Tokens:
+    """Users of bearer tokens that are kept, hashed, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file; raises TokenFileError."""
+        self._path = path
+        self._entries = tokens.read(path)
+
+    def knows(self, name: str) -> bool:
+        """Whether a user has a token."""
+        return any(each.name == name for each in self._entries)
+
+    def mint(self, user: User) -> str:
+        """Make a token for a user, in place of any that he has, and return it: it cannot be read again."""
+        token = tokens.mint()
+        entries = (*(each for each in self._entries if each.name != user.name), tokens.entry(token, user))
+        tokens.write(self._path, entries)
+        self._entries = entries
+        return token
+
+    def reload(self) -> None:
+        """Read the file again; raises TokenFileError, and keeps what is known."""
+        self._entries = tokens.read(self._path)
+
+    async def authenticate(self, peer: Peer, token: str) -> User | None:  # noqa: ARG002 the certificate is another authenticator's
+        """Return the user of a token."""
+        if not token:
+            return None
+        user = tokens.find(self._entries, token)
+        if user is None:
+            raise Unauthorized from ValueError("the bearer token is unknown")
+        return user

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from skerry.client.http import Connection, HttpClient
+from skerry.client.connection import Connection
+from skerry.client.http import HttpClient
 from skerry.machinery.document import dumps, loads
 from skerry.machinery.errors import ApiError
 from skerry.pki import policy
@@ -32,7 +33,7 @@ class Identity:
 
     def renewal_due(self, now: datetime) -> bool:
         """Whether it is time for a new certificate."""
-        return policy.renewal_due(*lifetime(self.certificate), now)
+        return now >= policy.renewal_time(policy.AGENT, *lifetime(self.certificate))
 
     def expired(self, now: datetime) -> bool:
         """Whether the certificate is of no use any more."""
@@ -65,7 +66,7 @@ def store(folder: Path, identity: Identity) -> None:
 async def register(server: str, ca: bytes, token: str, folder: Path) -> Identity:
     """Register at the front door and keep the identity; raises ApiError."""
     key = new_key()
-    csr = make_csr(key, "agent").decode()
+    csr = make_csr(key).decode()
     async with HttpClient(Connection(server, ca=ca), user_agent="skerry-agent") as client:
         answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr})
     if "certificate" not in answer:

@@ -23,8 +23,9 @@ from skerry.agent.discovery import KindMap
 from skerry.agent.identity import Identity
 from skerry.agent.inventory import InventoryWatch
 from skerry.agent.proxy import ProxyAgent
+from skerry.client.connection import Connection
 from skerry.client.contract import Ref
-from skerry.client.http import Connection, HttpClient
+from skerry.client.http import HttpClient
 from skerry.kit.aio import TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
@@ -161,7 +162,7 @@ class Agent:
             if self._identity.renewal_due(self._clock.now()):
                 key = new_key()
                 self._pending_key = key_pem(key)
-                await self._outbox.put(pb.ControlRequest(certificate_request=pb.CertificateRequest(csr=make_csr(key, "agent"))))
+                await self._outbox.put(pb.ControlRequest(certificate_request=pb.CertificateRequest(csr=make_csr(key))))
             await self._clock.sleep(RENEWAL_CHECK_SECONDS)
 
     async def _take(self, message: pb.ControlResponse, owner: TaskOwner, stub: Any) -> None:

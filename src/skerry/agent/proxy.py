@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from skerry.client.http import Connection
+from skerry.client.connection import Connection
 from skerry.kit.aio import TaskOwner
 from skerry.kit.log import get
 from skerry.tunnel import link_pb2 as pb
@@ -39,7 +39,7 @@ class ProxyAgent:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._connection.tls(), limit=0)
+            connector = aiohttp.TCPConnector(ssl=self._connection.tls() or True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
         return self._session
 
@@ -71,9 +71,9 @@ class ProxyAgent:
 
     async def _answer(self, head: pb.RequestHead, body: asyncio.Queue[bytes | None], upward: asyncio.Queue[pb.ProxyRequest | None]) -> None:
         headers = [(header.name, header.value) for header in head.headers]
-        if self._connection.token:
-            headers.append(("Authorization", f"Bearer {self._connection.token}"))
         try:
+            if token := self._connection.bearer():
+                headers.append(("Authorization", f"Bearer {token}"))
             async with self._opened().request(
                 head.method,
                 self._connection.server.rstrip("/") + head.target,

@@ -1,134 +1,225 @@
-"""The front door: HTTPS for one ASGI application, with client certificates for who has one.
+"""An ASGI application on a TLS socket, under uvicorn's protocol and without uvicorn's process.
 
-uvicorn's protocol is extended in one place: when a connection is made, the certificate that
-the far end proved to hold is put where the application finds it (the ``tls`` extension of the
-ASGI scope). TLS asks for a certificate and demands none; one of a foreign authority ends the
-handshake. New certificates are loaded into the live context: connections that are open stay,
-new ones see them.
+* **Client certificates** are asked for and not demanded; what they prove reaches the application
+  with every request (``protocol.py``).
+* **New certificates without a restart.** Each connection is accepted here and gets the context
+  of that moment, so :meth:`Door.reload` is an assignment: nobody is refused in between, and open
+  connections live on as they are. A fresh context knows no old session: a root that was taken
+  out is gone for every new connection.
+* **Strangers are bounded.** So many handshakes run at once and so long; the others wait in the
+  kernel's queue.
+* **Stopping.** No new connections; idle ones close; running requests get their time; the
+  application ends its watches (``on_stop``); what is left after the grace is cut.
+
+Signals, lifespans and workers are the composing process's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import uvloop
+from uvicorn.config import Config
 
+from skerry.apiserver.protocol import Application, Connection, Limits, Shared
 from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
 
-GRACE_SECONDS = 3
-BACKLOG = 2048
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
-
-class PeerProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that knows who is at the far end."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Read the client certificate once per connection."""
-        super().connection_made(transport)
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        self.tls_extension: dict[str, Any] = {"client_cert_der": certificate}
-
-    def on_message_begin(self) -> None:
-        """Hand the certificate to the application with every request."""
-        super().on_message_begin()
-        self.scope["extensions"] = {"tls": self.tls_extension}  # type: ignore[dict-item] # narrower in uvicorn than in ASGI
-
-
-class Tls:
-    """The front door's certificate, and the authorities whose client certificates are asked for."""
-
-    def __init__(self, certificate: Path, key: Path, client_roots: bytes) -> None:
-        """Load both; raises ssl.SSLError or OSError."""
-        self._certificate, self._key = certificate, key
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.verify_mode = ssl.CERT_OPTIONAL
-        self.context.load_verify_locations(cadata=client_roots.decode())
-        self.context.set_alpn_protocols(["http/1.1"])
-        self.reload()
-
-    def reload(self) -> None:
-        """Load the certificate again; open connections stay as they are."""
-        self.context.load_cert_chain(self._certificate, self._key)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its hold on the process: signals belong to whoever composes it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Leave signals alone."""
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind a TCP socket; raises OSError that says what to do. asyncio sets TCP_NODELAY only where the protocol is named."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}; stop what runs there, or choose another --port") from error
-    return listener
+log = get("apiserver.http")
 
 
 class Door:
-    """A listening front door."""
+    """Serves one application at one address."""
 
-    def __init__(self, app: Any, *, host: str, port: int, tls: Tls | None, on_stop: Callable[[], None] = lambda: None) -> None:
-        """``port`` 0 takes a free one; ``on_stop`` ends what would otherwise hold connections open."""
-        self._config = uvicorn.Config(
+    def __init__(
+        self,
+        app: Application,
+        *,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        clock: Clock,
+        limits: Limits | None = None,
+        on_stop: Callable[[], None] | None = None,
+    ) -> None:
+        """``host`` empty or ``::``: every address; ``port`` 0: any free one.
+
+        ``tls`` comes from ``pki.tls.server_context``; None is plain HTTP. ``on_stop`` is called once
+        running requests should come to their end; watches end only by it.
+        """
+        self._host = host
+        self._tls = tls
+        self._limits = limits or Limits()
+        self._on_stop = on_stop
+        self._clock = clock
+        self._config = Config(
             app,
-            host=host,
-            port=port,
-            http=PeerProtocol,
-            loop="none",
+            http=Connection,
             ws="none",
             lifespan="off",
+            interface="asgi3",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody's X-Forwarded-For is believed
             server_header=False,
-            date_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            h11_max_incomplete_event_size=65536,
+            timeout_keep_alive=self._limits.idle_seconds,
         )
-        self._config.load()
-        if tls is not None:
-            self._config.ssl = tls.context
-        self._server = _Server(self._config)
-        self._on_stop = on_stop
+        self._shared = Shared(self._limits, clock)
+        self._handshakes = asyncio.Semaphore(self._limits.handshakes)
+        self._failed = 0
         self.port = port
+        """The port that is listened on; with 0 it is known once the door is open."""
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Listen until the block is left; raises OSError if the address cannot be had."""
-        server = self._server
-        listener = _listen(self._config.host, self.port)
-        self.port = listener.getsockname()[1]
-        server.lifespan = self._config.lifespan_class(self._config)
-        async with TaskOwner("door") as owner:
-            await server.startup(sockets=[listener])
-            ticker = owner.spawn(server.main_loop(), "ticker")
-            try:
+        """Serve until the block is left, once; raises OSError where the address cannot be had."""
+        if self._shared.stopping:
+            raise RuntimeError("a door that was closed stays closed")
+        sockets = await listen(self._host, self.port, self._limits.backlog)
+        self.port = int(sockets[0].getsockname()[1])
+        self._shared.refresh_date()
+        try:
+            async with TaskOwner("door") as owner:
+                for each in sockets:
+                    owner.spawn(self._accept(each, owner), "accept")
                 yield
-            finally:
-                self._on_stop()
-                server.should_exit = True
-                await ticker
-                await server.shutdown(sockets=[listener])
+        finally:
+            for each in sockets:
+                each.close()
+            await self._stop()
+
+    def reload(self, tls: ssl.SSLContext) -> None:
+        """Use another context for every connection from now on."""
+        self._tls = tls
+
+    def statistics(self) -> dict[str, int]:
+        """Open connections, running and finished requests, requests that never reached the application, failed handshakes."""
+        shared = self._shared
+        return {
+            "connections": len(shared.connections),
+            "running": len(shared.tasks),
+            "requests": shared.total_requests,
+            "refused": shared.refused,
+            "failed_handshakes": self._failed,
+        }
+
+    async def _accept(self, listener: socket.socket, owner: TaskOwner) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._handshakes.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                self._handshakes.release()
+                if error.errno in OUT_OF_RESOURCES:
+                    log.warning("no connection can be accepted for now", error=error.strerror)
+                    await self._clock.sleep(1)
+                continue  # otherwise the caller left before he was let in
+            except asyncio.CancelledError:
+                self._handshakes.release()
+                raise
+            owner.spawn(self._handshake(accepted), "handshake").add_done_callback(lambda _: self._handshakes.release())
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        """Hand a connection to the protocol; from then on it is nobody's but its own."""
+        secure: dict[str, Any] = {}
+        if self._tls is not None:
+            limits = self._limits
+            secure = {"ssl": self._tls, "ssl_handshake_timeout": limits.handshake_seconds, "ssl_shutdown_timeout": limits.shutdown_seconds}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, accepted, **secure)
+        except (OSError, EOFError) as error:
+            self._failed += 1
+            log.debug("a handshake failed", error=str(error))
+        except Exception:
+            self._failed += 1
+            log.exception("a handshake failed unexpectedly")  # and never takes the server with it
+
+    def _connection(self) -> Connection:
+        return Connection(self._config, self._shared)
+
+    async def _stop(self) -> None:
+        """Finish what runs, within the grace."""
+        shared = self._shared
+        shared.stopping = True
+        for connection in list(shared.connections):
+            connection.shutdown()
+        if self._on_stop is not None:
+            self._on_stop()
+        try:
+            async with asyncio.timeout(self._limits.grace_seconds):
+                await _quiet(shared)
+        except TimeoutError:
+            log.warning("requests were cut", connections=len(shared.connections), requests=len(shared.tasks))
+            await _cut(shared)
 
 
-__all__ = ["Door", "PeerProtocol", "Tls"]
+async def _quiet(shared: Shared) -> None:
+    """Wait until no connection is open and no request runs."""
+    while shared.connections:
+        shared.changed.clear()
+        await shared.changed.wait()
+    if shared.tasks:
+        await asyncio.wait(shared.tasks)
+
+
+async def _cut(shared: Shared) -> None:
+    tasks = list(shared.tasks)
+    for task in tasks:
+        task.cancel()
+    for connection in list(shared.connections):
+        connection.transport.abort()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1)
+
+
+async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Bind every address of ``host`` to one port (0: any free one); raises OSError, with what to do, if that cannot be had."""
+    found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with ExitStack() as unless_all_is_well:
+        sockets: list[socket.socket] = []
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                made = unless_all_is_well.enter_context(_bound(family, (address[0], port, *address[2:]), both=host == "::"))
+            except OSError as error:
+                if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(found) > 1:
+                    continue  # "localhost" has two families, this machine may have one
+                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}; stop what runs there, or choose another --port"
+                raise OSError(error.errno, text) from error
+            made.listen(backlog)
+            sockets.append(made)
+            port = port or made.getsockname()[1]
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address of {host}")
+        unless_all_is_well.pop_all()
+        return sockets
+
+
+def _bound(family: int, address: tuple[Any, ...], *, both: bool) -> socket.socket:
+    """A bound socket; what it accepts inherits its options. asyncio sets TCP_NODELAY only where the protocol is named."""
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The event loop to serve on, for ``asyncio.Runner(loop_factory=new_loop)``."""
+    return uvloop.new_event_loop()

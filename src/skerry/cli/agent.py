@@ -28,7 +28,8 @@ def agent(
     """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped."""
     from skerry.agent.identity import load
     from skerry.agent.main import AgentSettings, run
-    from skerry.client.kubeconfig import KubeconfigError, read
+    from skerry.client.connection import BadConnection
+    from skerry.client.kubeconfig import read
     from skerry.machinery.errors import ApiError
 
     log.configure(level=log_level)
@@ -37,7 +38,7 @@ def agent(
     try:
         settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
         asyncio.run(_until_stopped(run(settings)))
-    except (KubeconfigError, ApiError, OSError) as error:
+    except (BadConnection, ApiError, OSError) as error:
         typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
         raise typer.Exit(1) from error
 
@@ -60,8 +61,9 @@ def token(
     ] = Path(".skerry/admin.kubeconfig"),
 ) -> None:
     """Make a one-time token with which an agent can register within an hour, and print it."""
+    from skerry.client.connection import BadConnection
     from skerry.client.http import HttpClient
-    from skerry.client.kubeconfig import KubeconfigError, read
+    from skerry.client.kubeconfig import read
     from skerry.gateway.registration import new_token
     from skerry.machinery.errors import ApiError
 
@@ -71,6 +73,6 @@ def token(
 
     try:
         typer.echo(asyncio.run(make()))
-    except (KubeconfigError, ApiError) as error:
+    except (BadConnection, ApiError) as error:
         typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
         raise typer.Exit(1) from error

@@ -1,90 +1,155 @@
-"""Kubeconfig files: read into a connection, written for an administrator with mode 0600."""
+"""Kubeconfig files: read into connection settings, and written for people.
+
+A kubeconfig names clusters, users, and contexts that pair them. Reading takes one context and
+gives a :class:`Connection`. Inline data wins over files, a relative path is relative to the
+file, as with kubectl. Some ways to log in start a program (exec plugins) or need a library of
+one vendor (auth providers): they are refused by name, because a controller must not run what a
+file tells it to.
+
+What is written is for kubectl: one cluster, one user, one context, mode 0600, replaced as a whole.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skerry.client.http import Connection
+from skerry.client.connection import BadConnection, Connection
 from skerry.kit import yamls
+from skerry.pki.files import write_secret
+
+REFUSED_USER = {
+    "exec": "an exec plugin, which would start a program; use a token or a client certificate",
+    "auth-provider": "an auth provider, which Kubernetes has removed; use a token or a client certificate",
+    "username": "a user name and password, which API servers no longer take; use a token or a client certificate",
+    "as": "impersonation, which is not supported here; use credentials of their own",
+    "as-uid": "impersonation, which is not supported here; use credentials of their own",
+    "as-groups": "impersonation, which is not supported here; use credentials of their own",
+    "as-user-extra": "impersonation, which is not supported here; use credentials of their own",
+}
 
 
-class KubeconfigError(ValueError):
-    """A kubeconfig that cannot be used; the message says why and what to do."""
+class KubeconfigError(BadConnection):
+    """A kubeconfig cannot be used; the message says why and what to do."""
+
+
+def contexts(path: Path) -> tuple[Sequence[str], str]:
+    """The names of a file's contexts, and the current one (may be empty); raises KubeconfigError."""
+    config = _document(path)
+    return [str(each.get("name", "")) for each in _entries(config, "contexts")], str(config.get("current-context") or "")
 
 
 def read(path: Path, context: str = "") -> Connection:
-    """Read a file (and what it points at); raises KubeconfigError."""
+    """Read one context (empty: the current one) into connection settings; raises KubeconfigError."""
+    config = _document(path)
+    name = context or str(config.get("current-context") or "")
+    if not name:
+        raise KubeconfigError(f"{path} has no current context; name one")
+    chosen = _named(config, "contexts", "context", name, path)
+    cluster = _named(config, "clusters", "cluster", str(chosen.get("cluster") or ""), path)
+    user_name = str(chosen.get("user") or "")
+    user = _named(config, "users", "user", user_name, path) if user_name else {}
+    for key, why in REFUSED_USER.items():
+        if user.get(key):
+            raise KubeconfigError(f"the user {user_name!r} of {path} logs in by {why}")
+    token_file = str(user.get("tokenFile") or "")
     try:
-        config = yamls.load(path.read_bytes())
-    except (OSError, yamls.YamlError) as error:
-        raise KubeconfigError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise KubeconfigError(f"{path} is not a kubeconfig")
-    name = context or config.get("current-context") or ""
-    chosen = _named(config, "contexts", name, path).get("context") or {}
-    cluster = _named(config, "clusters", chosen.get("cluster", ""), path).get("cluster") or {}
-    user = _named(config, "users", chosen["user"], path).get("user") or {} if chosen.get("user") else {}
-    if "exec" in user or "auth-provider" in user:
-        raise KubeconfigError(f"{path}: user {chosen['user']!r} logs in with a helper program; use a certificate or a token instead")
-    base = path.parent
-    token = user.get("token") or (_file(base, user["tokenFile"]).decode().strip() if user.get("tokenFile") else "")
-    return Connection(
-        server=str(cluster.get("server") or ""),
-        ca=_data(cluster, "certificate-authority", base),
-        certificate=_data(user, "client-certificate", base),
-        key=_data(user, "client-key", base),
-        token=token,
-        insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        server_name=str(cluster.get("tls-server-name") or ""),
-        proxy=str(cluster.get("proxy-url") or ""),
-    )
-
-
-def _named(config: dict[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
-    for entry in config.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return entry
-    raise KubeconfigError(f"{path} has no {section.removesuffix('s')} called {name!r}")
-
-
-def _data(section: dict[str, Any], field: str, base: Path) -> bytes | None:
-    inline = section.get(f"{field}-data")
-    if inline:
-        try:
-            return base64.b64decode(inline, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise KubeconfigError(f"{field}-data is not base64") from error
-    return _file(base, section[field]) if section.get(field) else None
-
-
-def _file(base: Path, name: str) -> bytes:
-    try:
-        return (base / name).read_bytes()
-    except OSError as error:
-        raise KubeconfigError(f"{base / name} cannot be read: {error.strerror}") from error
+        return Connection(
+            server=str(cluster.get("server") or "").rstrip("/"),
+            ca=_data(cluster, "certificate-authority", path),
+            certificate=_data(user, "client-certificate", path),
+            key=_data(user, "client-key", path),
+            token=str(user.get("token") or ""),
+            token_file=path.parent / token_file if token_file and not user.get("token") else None,
+            insecure=cluster.get("insecure-skip-tls-verify") is True,
+            server_name=str(cluster.get("tls-server-name") or ""),
+            proxy=str(cluster.get("proxy-url") or ""),
+            namespace=str(chosen.get("namespace") or "default"),
+        )
+    except KubeconfigError:
+        raise
+    except BadConnection as error:
+        raise KubeconfigError(f"{path}: {error}") from error
 
 
 def render(connection: Connection, *, name: str = "skerry", user: str = "admin", namespace: str = "") -> bytes:
-    """The text of a kubeconfig with one context."""
-
-    def packed(data: bytes | None) -> str:
-        return base64.b64encode(data or b"").decode()
-
-    cluster = {"server": connection.server, "certificate-authority-data": packed(connection.ca)}
-    credentials: dict[str, str] = {"token": connection.token} if connection.token else {}
-    if connection.certificate:
-        credentials["client-certificate-data"] = packed(connection.certificate)
-        credentials["client-key-data"] = packed(connection.key)
-    context = {"cluster": name, "user": user, **({"namespace": namespace} if namespace else {})}
-    config = {
+    """The text of a kubeconfig with the context ``name``."""
+    cluster = {
+        "server": connection.server,
+        "certificate-authority-data": _encoded(connection.ca),
+        "insecure-skip-tls-verify": connection.insecure,
+        "tls-server-name": connection.server_name,
+        "proxy-url": connection.proxy,
+    }
+    credentials = {
+        "client-certificate-data": _encoded(connection.certificate),
+        "client-key-data": _encoded(connection.key),
+        "token": connection.token,
+    }
+    context = {"cluster": name, "user": user, "namespace": namespace}
+    document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": user, "user": credentials}],
-        "contexts": [{"name": name, "context": context}],
+        "clusters": [{"name": name, "cluster": _filled(cluster)}],
+        "users": [{"name": user, "user": _filled(credentials)}],
+        "contexts": [{"name": name, "context": _filled(context)}],
         "current-context": name,
     }
-    return yamls.dump(config).encode()
+    return yamls.dump(document).encode()
+
+
+def write(path: Path, connection: Connection, *, name: str = "skerry", user: str = "admin", namespace: str = "") -> None:
+    """Write what :func:`render` makes, with mode 0600, as a whole."""
+    write_secret(path, render(connection, name=name, user=user, namespace=namespace))
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        config = yamls.load(path.read_bytes())
+    except OSError as error:
+        raise KubeconfigError(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
+    except yamls.YamlError as error:
+        raise KubeconfigError(f"the kubeconfig {path} is not YAML: {error}") from error
+    if not isinstance(config, dict) or config.get("kind", "Config") != "Config":
+        raise KubeconfigError(f"{path} is not a kubeconfig")
+    return config
+
+
+def _entries(config: Mapping[str, Any], section: str) -> Sequence[Mapping[str, Any]]:
+    entries = config.get(section) or []
+    return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+
+
+def _named(config: Mapping[str, Any], section: str, inner: str, name: str, path: Path) -> Mapping[str, Any]:
+    for each in _entries(config, section):
+        if each.get("name") == name:
+            found = each.get(inner) or {}
+            if isinstance(found, dict):
+                return found
+    known = ", ".join(str(each.get("name")) for each in _entries(config, section)) or "none"
+    raise KubeconfigError(f"{path} has no {inner} {name!r} (it has: {known})")
+
+
+def _data(holder: Mapping[str, Any], key: str, path: Path) -> bytes | None:
+    """The PEM of ``key``, inline or in the file that it names; None if there is neither."""
+    if inline := holder.get(f"{key}-data"):
+        try:
+            return base64.b64decode(str(inline), validate=True)
+        except ValueError as error:
+            raise KubeconfigError(f"{key}-data in {path} is not base64") from error
+    if file := holder.get(key):
+        try:
+            return (path.parent / str(file)).read_bytes()
+        except OSError as error:
+            raise KubeconfigError(f"{file}, the {key} of {path}, cannot be read: {error.strerror}") from error
+    return None
+
+
+def _encoded(data: bytes | None) -> str:
+    return base64.b64encode(data or b"").decode()

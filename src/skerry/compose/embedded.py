@@ -7,19 +7,20 @@ written once the door is open, so that its presence means that the server answer
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from skerry.access.audit import AuditFile
-from skerry.access.authentication import Authentication, digest
+from skerry.access.authentication import Certificates, Chain, Tokens
 from skerry.access.authorization import Authorization
-from skerry.apiserver.http import Door, Tls
+from skerry.access.tokens import TokenFileError
+from skerry.apiserver.http import Door
 from skerry.apiserver.seed import seed
-from skerry.client.http import Connection, HttpClient
+from skerry.client.connection import Connection
+from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
 from skerry.compose.link import controllers, gateway
 from skerry.compose.settings import ServerSettings
@@ -32,10 +33,11 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
 from skerry.machinery.errors import Unauthorized
-from skerry.machinery.identity import Attributes, Rule, User
+from skerry.machinery.identity import Attributes, User
 from skerry.pki import policy
-from skerry.pki.authority import KeyPair
-from skerry.pki.files import Safe, local_names, write_secret
+from skerry.pki.authority import Authority, KeyPair, PkiError
+from skerry.pki.files import Safe, front_door_names, write_secret
+from skerry.pki.tls import server_context
 from skerry.restapi.registry import Registry
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Send
@@ -50,9 +52,8 @@ KUBERNETES_VERSION = "v1.37.0"
 """The Kubernetes release whose API behaviour is served; clients decide by it what they may send."""
 
 CONTROLLER = policy.component("controllers")
-COMPONENT_RULES = {CONTROLLER: (Rule(("*",), ("*",), ("*",)), Rule(("get",), paths=("*",)))}
 RENEWAL_CHECK_SECONDS = 3600.0
-CANNOT_START = (StoreError, OSError, ssl.SSLError)
+CANNOT_START = (StoreError, OSError, PkiError, TokenFileError)
 """What keeps a server from starting; the message says why."""
 
 log = get("compose.embedded")
@@ -77,51 +78,103 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
     try:
         safe = Safe(settings.pki)
         now = clock.now()
-        internal, external = safe.authority("internal", now), safe.authority("external", now)
-        hosts = (*local_names(), *settings.names)
-        safe.pair(external, policy.SERVER, "front-door", hosts[0], now, hosts=hosts)
-        admin = safe.pair(internal, policy.ADMIN, "admin", "admin", now, groups=(policy.ADMINISTRATORS,))
-        components = safe.pair(internal, policy.CLIENT, "controllers", CONTROLLER, now, groups=(policy.COMPONENTS,))
-        safe.pair(internal, policy.SERVER, "gateway", hosts[0], now, hosts=hosts)
-        audit = AuditFile(settings.audit, clock)
-        authorizer = Authorization(catalogue.MIRRORED, COMPONENT_RULES)
-        token = safe.token("admin")
-        api = ApiServer(
-            store,
-            Registry((*catalogue.ALL, *REVIEWS)),
-            authenticator=Authentication({digest(token): User("admin", groups=(policy.ADMINISTRATORS,))}),
-            authorizer=authorizer,
-            audit=audit,
-            clock=clock,
-            version=KUBERNETES_VERSION,
-        )
-        tls = Tls(*safe.paths("front-door"), internal.bundle)
-        routes = Routes()
-        front = _Front(api, ProxyCalls(routes))
-        door = Door(front, host=settings.host, port=settings.port, tls=tls, on_stop=api.end_watches)
-        async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
-            shown = _shown(settings.host)
-            address = f"https://{shown}:{door.port}"
-
-            def connection(pair: KeyPair) -> Connection:
-                return Connection(address, ca=external.bundle, certificate=pair.certificate, key=pair.key)
-
-            client = await stack.enter_async_context(HttpClient(connection(components), user_agent="skerry-controllers"))
-            await seed(client)
-            listen = f"{settings.host}:{settings.gateway_port}"
-            link = await stack.enter_async_context(gateway(api, client, safe, internal, front.proxies, routes, listen, clock))
-            front.open(Registration(client, internal, f"{shown}:{link.port}", clock), authorizer)
-            owner = await stack.enter_async_context(TaskOwner("embedded"))
-            owner.spawn(_renew(safe, tls, hosts, clock), "certificates")
-            owner.spawn(NamespaceController(client).run(), "namespaces")
-            owner.spawn(GarbageCollector(client).run(), "garbage")
-            owner.spawn(controllers(client, clock), "controllers")
-            write_secret(settings.kubeconfig, render(connection(admin)))
-            log.info("serving", address=address, data=str(settings.data))
-            yield Running(address, connection(admin), api, client, external.bundle)
-            log.info("stopping")
+        keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
+        with contextlib.closing(AuditFile(settings.audit, clock)) as audit:
+            authorizer = Authorization(catalogue.MIRRORED)
+            api = ApiServer(
+                store,
+                Registry((*catalogue.ALL, *REVIEWS)),
+                authenticator=Chain((Certificates(clock), _tokens(safe))),
+                authorizer=authorizer,
+                audit=audit,
+                clock=clock,
+                version=KUBERNETES_VERSION,
+            )
+            async with _serving(settings, api, authorizer, keys, clock) as running:
+                yield running
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    settings: ServerSettings, api: ApiServer, authorizer: Authorization, keys: _Keys, clock: Clock
+) -> AsyncIterator[Running]:
+    """Open the door, and run what belongs to the server."""
+    routes, shown = Routes(), _shown(settings.host)
+    front = _Front(api, ProxyCalls(routes))
+    tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
+    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
+    async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
+        address = f"https://{shown}:{door.port}"
+
+        def connection(pair: KeyPair) -> Connection:
+            return Connection(address, ca=keys.external.bundle, certificate=pair.certificate, key=pair.key)
+
+        components = connection(keys.controllers(clock.now()))
+        client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
+        await seed(client)
+        listen = f"{settings.host}:{settings.gateway_port}"
+        link = await stack.enter_async_context(
+            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, routes, listen, clock)
+        )
+        front.open(Registration(client, keys.internal, f"{shown}:{link.port}", clock), authorizer)
+        owner = await stack.enter_async_context(TaskOwner("embedded"))
+        owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
+        owner.spawn(NamespaceController(client).run(), "namespaces")
+        owner.spawn(GarbageCollector(client).run(), "garbage")
+        owner.spawn(controllers(client, clock), "controllers")
+        admin = connection(keys.admin(clock.now()))
+        write_secret(settings.kubeconfig, render(admin))
+        log.info("serving", address=address, data=str(settings.data))
+        yield Running(address, admin, api, client, keys.external.bundle)
+        log.info("stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What this installation proves itself by; each certificate is renewed when it is asked for and due."""
+
+    safe: Safe
+    internal: Authority
+    external: Authority
+    hosts: tuple[str, ...]
+
+    def front_door(self, now: datetime) -> KeyPair:
+        return self.safe.pair(self.external, policy.SERVER, "front-door", "skerry", now, hosts=self.hosts)
+
+    def gateway(self, now: datetime) -> KeyPair:
+        return self.safe.pair(self.internal, policy.SERVER, "gateway", "skerry", now, hosts=self.hosts)
+
+    def controllers(self, now: datetime) -> KeyPair:
+        return self.safe.pair(self.internal, policy.CLIENT, "controllers", CONTROLLER, now, groups=(policy.COMPONENTS,))
+
+    def admin(self, now: datetime) -> KeyPair:
+        name, groups = policy.ADMINISTRATOR
+        return self.safe.pair(self.internal, policy.ADMIN, "admin", name, now, groups=groups)
+
+
+async def _renew(keys: _Keys, door: Door, client: HttpClient, connection: Callable[[KeyPair], Connection], clock: Clock) -> None:
+    """Take new certificates into use as they become due, while the server runs; the gateway asks for its own."""
+    now = clock.now()
+    front_door, components = keys.front_door(now), keys.controllers(now)
+    while True:
+        await clock.sleep(RENEWAL_CHECK_SECONDS)
+        before, front_door = front_door, keys.front_door(clock.now())
+        if front_door != before:
+            door.reload(server_context(front_door.pem, keys.internal.bundle))
+        before, components = components, keys.controllers(clock.now())
+        if components != before:
+            client.renew(connection(components))
+
+
+def _tokens(safe: Safe) -> Tokens:
+    """The tokens, with one for the administrator: its text is left beside the hashes once, for him to take away."""
+    tokens = Tokens(safe.folder / "tokens.json")
+    name, groups = policy.ADMINISTRATOR
+    if not tokens.knows(name):
+        write_secret(safe.folder / "admin.token", tokens.mint(User(name, groups=groups)).encode())
+    return tokens
 
 
 class _Front:
@@ -149,19 +202,6 @@ class _Front:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await (self._front or self._api)(scope, receive, send)
-
-
-async def _renew(safe: Safe, tls: Tls, hosts: tuple[str, ...], clock: Clock) -> None:
-    """Renew the certificates of the front door and the gateway when they are due, while the server runs."""
-    while True:
-        await asyncio.sleep(RENEWAL_CHECK_SECONDS)
-        now = clock.now()
-        before = safe.paths("front-door")[0].read_bytes()
-        safe.pair(safe.authority("internal", now), policy.SERVER, "gateway", hosts[0], now, hosts=hosts)
-        pair = safe.pair(safe.authority("external", now), policy.SERVER, "front-door", hosts[0], now, hosts=hosts)
-        if pair.certificate != before:
-            tls.reload()
-            log.info("renewed the front door's certificate")
 
 
 def _shown(host: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,8 +29,7 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.resource import Json
-from skerry.pki.authority import Authority
-from skerry.pki.files import Safe
+from skerry.pki.authority import Authority, KeyPair
 from skerry.restapi.server import ApiServer
 from skerry.runtime.controller import Controller, Source
 from skerry.runtime.informer import Informer
@@ -66,9 +65,16 @@ class Link:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    api: ApiServer, client: HttpClient, safe: Safe, authority: Authority, proxies: ProxyCalls, routes: Routes, address: str, clock: Clock
+    api: ApiServer,
+    client: HttpClient,
+    authority: Authority,
+    shown: Callable[[], KeyPair],
+    proxies: ProxyCalls,
+    routes: Routes,
+    address: str,
+    clock: Clock,
 ) -> AsyncIterator[Link]:
-    """Run a gateway until the block is left; raises OSError if it cannot listen."""
+    """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment."""
 
     def known(management_cluster: str) -> list[Json]:
         rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
@@ -94,8 +100,8 @@ async def gateway(
     servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription())
 
     def pair() -> tuple[bytes, bytes]:
-        certificate, key = safe.paths("gateway")
-        return certificate.read_bytes(), key.read_bytes()
+        now = shown()
+        return now.certificate, now.key
 
     server, port = wire.server(servicer, address, pair, authority.bundle)
     await server.start()

@@ -13,7 +13,7 @@ import hmac
 import secrets
 from datetime import datetime, timedelta
 
-from skerry.access.authentication import digest
+from skerry.access.tokens import digest
 from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.clock import Clock, rfc3339
@@ -21,8 +21,7 @@ from skerry.kit.log import get
 from skerry.machinery.document import dumps, parse
 from skerry.machinery.errors import ApiError, BadRequest, Conflict, NotFound, Unauthorized
 from skerry.machinery.resource import Json
-from skerry.pki import policy
-from skerry.pki.authority import Authority, BadRequestError
+from skerry.pki.authority import Authority, PkiError
 
 SECRETS = Ref("", "v1", "secrets")
 TOKEN_TYPE = "fleet.skerry.dev/registration-token"  # noqa: S105 a type's name, not a secret
@@ -75,10 +74,8 @@ class Registration:
             raise BadRequest('a registration is {"token": "…", "csr": "…PEM…"}')
         name = await self._use_up(value["token"])
         try:
-            certificate = self._authority.answer(
-                value["csr"].encode(), policy.AGENT, policy.agent(name), self._clock.now(), groups=(policy.AGENTS,)
-            )
-        except BadRequestError as error:
+            certificate = self._authority.answer_agent(value["csr"].encode(), name, self._clock.now())
+        except PkiError as error:
             raise BadRequest(str(error)) from error
         log.info("registered an agent", management_cluster=name, at=rfc3339(self._clock.now()))
         answer = {

@@ -18,7 +18,8 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.pki import policy
-from skerry.pki.authority import Authority, BadRequestError, identity
+from skerry.pki.authority import Authority, PkiError
+from skerry.pki.identity import identity
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.session import HEARTBEAT_SECONDS, DeltaOrder, Liveness, Verdict, refuse_hello
 from skerry.tunnel.wire import peer_certificate
@@ -118,8 +119,8 @@ class LinkServer:
 
     def _renew(self, route: Route, csr: bytes) -> None:
         try:
-            certificate = self._authority.answer(csr, policy.AGENT, policy.agent(route.name), self._clock.now(), groups=(policy.AGENTS,))
-        except BadRequestError as error:
+            certificate = self._authority.answer_agent(csr, route.name, self._clock.now())
+        except PkiError as error:
             log.warning("a renewal was refused", management_cluster=route.name, error=str(error))
             return
         route.send(pb.ControlResponse(certificate=pb.Certificate(certificate=certificate, bundle=self._authority.bundle)))
@@ -140,4 +141,7 @@ class LinkServer:
 
 def _agent_name(context: Any) -> str | None:
     certificate = peer_certificate(context)
-    return policy.agent_of(*identity(certificate)) if certificate else None
+    if not certificate:
+        return None
+    holder = identity(certificate)
+    return policy.agent_of(holder.common_name, holder.organizations, holder.names)

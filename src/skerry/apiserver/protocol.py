@@ -1,0 +1,216 @@
+"""One connection: uvicorn's HTTP protocol, with what an API server needs beside it.
+
+* What the handshake proved of the client is read once and handed over with every request:
+  ``scope["extensions"]["tls"]["client_cert_der"]`` (bytes) and ``["skerry.peer"]``
+  (:class:`CertificateIdentity`); both are None for a client that showed nothing.
+* A head, a whole message and the time to send a head are bounded. uvicorn bounds the time to be
+  idle, and stops reading while an application does not take its body.
+* Trailers are dropped: uvicorn would add them to headers that were already judged.
+* Bytes that are not HTTP, and upgrades (WebSocket, SPDY), get a ``Status`` and a closed
+  connection.
+
+Listening, reloading and stopping are ``http.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import Any, TypeAlias
+
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from skerry.kit.clock import Clock
+from skerry.pki.identity import CertificateIdentity, identity
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once."""
+
+    head_bytes: int = 64 * 1024
+    message_bytes: int = 16 * 1024 * 1024
+    head_seconds: float = 20.0
+    idle_seconds: int = 75
+    handshake_seconds: float = 10.0
+    shutdown_seconds: float = 5.0
+    handshakes: int = 512
+    grace_seconds: float = 10.0
+    backlog: int = 2048
+
+
+class Shared(ServerState):
+    """What the connections of one server share."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        """Begin without connections."""
+        super().__init__()
+        self.limits = limits
+        self.clock = clock
+        self.stopping = False
+        self.refused = 0
+        self.changed = asyncio.Event()
+        self._dated = float("-inf")
+
+    def refresh_date(self) -> None:
+        """Keep the Date header at most a second old."""
+        now = self.clock.monotonic()
+        if now - self._dated >= 1:
+            self._dated = now
+            self.default_headers = [(b"date", format_datetime(self.clock.now(), usegmt=True).encode())]
+
+
+class Connection(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, config: Config, shared: Shared) -> None:
+        """Wait for the transport."""
+        super().__init__(config, shared, {})
+        self._shared = shared
+        self._limits = shared.limits
+        self._extensions: dict[str, Any] = {}
+        self._in_head = True
+        self._received = 0
+        self._overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
+        """Read who is there."""
+        super().connection_made(transport)
+        self._extensions = peer_extensions(transport.get_extra_info("ssl_object"))
+        if self._shared.stopping:
+            transport.close()
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits for the last connection."""
+        self._head_came()
+        super().connection_lost(exc)
+        self._shared.changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, within the bounds."""
+        if self.transport.is_closing():
+            return
+        self._received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            self._head_came()
+        elif self._in_head and self._received > self._limits.head_bytes:
+            self._refuse(431, "BadRequest", f"the request's head is larger than {self._limits.head_bytes} bytes")
+        elif self._received > self._limits.message_bytes:
+            self._refuse(413, "RequestEntityTooLarge", f"the request is larger than {self._limits.message_bytes} bytes")
+        elif self._in_head and self._received:
+            self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """Add to the scope what uvicorn does not know."""
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions
+        self._received = max(self._received, 1)  # the head may begin in the chunk that ended the message before
+        self._shared.refresh_date()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, and leave a trailer."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the application, or refuse an upgrade."""
+        self._in_head = False
+        self._head_came()
+        upgrade = self.parser.should_upgrade()
+        if upgrade and self._wants_another_protocol():
+            self.app = refuse_upgrade  # the last request of this connection
+        super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """Count anew, and be ready for the next head."""
+        super().on_message_complete()
+        self._in_head = True
+        self._received = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(400, "BadRequest", msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the client was told."""
+
+    def _wants_another_protocol(self) -> bool:
+        upgrade = (self._get_upgrade() or b"").lower()
+        return upgrade == b"websocket" or upgrade.startswith(b"spdy/")
+
+    def _expect_head(self) -> None:
+        if self._overdue is None:
+            self._overdue = self.loop.call_later(self._limits.head_seconds, self._head_overdue)
+
+    def _head_came(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _head_overdue(self) -> None:
+        self._overdue = None
+        if self._received:
+            self._refuse(408, "Timeout", f"the request's head did not arrive within {self._limits.head_seconds:g} seconds")
+        else:
+            self.transport.close()
+
+    def _refuse(self, code: int, reason: str, message: str) -> None:
+        """Answer with a Status and close; a response that has begun can only be cut."""
+        self._head_came()
+        self._shared.refused += 1
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+        body = status_body(code, reason, message)
+        head = [b"%s: %s\r\n" % each for each in (*self.server_state.default_headers, (b"content-type", b"application/json"))]
+        self.transport.write(
+            b"".join((STATUS_LINE[code], *head, b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body), body)),
+        )
+        self.transport.close()
+
+
+def peer_extensions(connection: ssl.SSLObject | None) -> dict[str, Any]:
+    """What the application is told of a connection's far end."""
+    der = connection.getpeercert(binary_form=True) if connection is not None else None
+    holder: CertificateIdentity | None = None
+    if der is not None:
+        try:
+            holder = identity(der)
+        except ValueError:
+            pass  # proved, but unreadable: whoever authenticates refuses it
+    return {"tls": {"client_cert_der": der}, "skerry.peer": holder}
+
+
+async def refuse_upgrade(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a request for another protocol."""
+    body = status_body(400, "BadRequest", "this server takes no upgraded connections (WebSocket, SPDY)")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def status_body(code: int, reason: str, message: str) -> bytes:
+    """A Status object, encoded."""
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": reason, "code": code}
+    return msgspec.json.encode(status)
