@@ -22,7 +22,8 @@ from skerry.access.authentication import Authentication, digest
 from skerry.access.authorization import Authorization
 from skerry.apiserver.http import Door, Tls
 from skerry.client.contract import PatchKind, Ref
-from skerry.client.http import Connection, HttpClient
+from skerry.client.connection import Connection
+from skerry.client.http import HttpClient
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
