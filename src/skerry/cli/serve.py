@@ -70,6 +70,7 @@ async def _until_stopped(settings: ServerSettings, *, greet: bool, sim: bool) ->
     async with embedded(settings) as running, contextlib.AsyncExitStack() as stack:
         if sim:
             await stack.enter_async_context(demonstration(running, settings))
+        running.announce()
         if greet:
             _greet(running.address, settings)
         await stop.wait()

@@ -23,7 +23,7 @@ from skerry.gateway.registration import new_token
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
-from skerry.machinery.errors import AlreadyExists
+from skerry.machinery.errors import AlreadyExists, NotFound
 from skerry.machinery.resource import Json
 from skerry.pki import policy
 from skerry.pki.files import Safe
@@ -66,7 +66,7 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
     clock = clock or SystemClock()
     site = Site(clock)
     safe = Safe(settings.data / "demo")
-    authority = safe.authority("site", clock.now())
+    authority = safe.authority("root", clock.now())
     pair = safe.pair(authority, policy.SERVER, "site", "localhost", clock.now(), hosts=("localhost", "127.0.0.1"))
     door = Door(site, host="127.0.0.1", port=0, tls=server_context(pair.pem, authority.bundle), clock=clock, on_stop=site.api.end_watches)
     async with site.api.running(), door.open():
@@ -82,8 +82,9 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
             async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("demo") as owner:
                 agent = Agent(identity, AgentSettings(target, folder), client, clock)
                 owner.spawn(agent.run(), "agent")
+                await _room(running.client, clock)
                 if first:
-                    owner.spawn(_populate(running.client, clock), "fleet")
+                    await _populate(running.client)
                 yield
 
 
@@ -97,10 +98,19 @@ async def _announce(client: HttpClient) -> bool:
     return True
 
 
-async def _populate(client: HttpClient, clock: Clock) -> None:
-    """Apply the demonstration clusters, once their namespace is there."""
-    while not [each for each in (await client.list(NAMESPACES))["items"] if each["metadata"]["name"] == NAME]:
-        await clock.sleep(0.1)
+async def _room(client: HttpClient, clock: Clock) -> None:
+    """Wait for the namespace that the controllers make for the management cluster."""
+    while True:
+        try:
+            await client.get(NAMESPACES, NAME)
+        except NotFound:
+            await clock.sleep(0.05)
+        else:
+            return
+
+
+async def _populate(client: HttpClient) -> None:
+    """Apply the demonstration clusters."""
     for name, (version, control_plane, pools) in FLEET.items():
         await client.apply(CLUSTERS, _cluster(name, version, control_plane), manager=MANAGER)
         for pool, replicas in pools.items():

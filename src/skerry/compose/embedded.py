@@ -2,7 +2,7 @@
 
 Everything is built here, explicitly and in order, and taken down in reverse: store, identity,
 API server, front door. What a user needs to begin (the administrator's kubeconfig) is
-written once the door is open, so that its presence means that the server answers.
+written last, so that its presence means that the server answers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
-from skerry.compose.link import controllers, gateway
+from skerry.compose.link import controllers, free_lease, gateway
 from skerry.compose.settings import ServerSettings
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
@@ -61,7 +61,9 @@ log = get("compose.embedded")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a running server is reached by."""
+    """What a running server is reached by. Its kubeconfig is written by ``announce``, when everything that was asked for is there."""
+
+    settings: ServerSettings
 
     address: str
     admin: Connection
@@ -70,6 +72,10 @@ class Running:
     front_ca: bytes
     gateway: str
 
+    def announce(self) -> None:
+        """Write the administrator's kubeconfig: its presence means that the server can be used."""
+        write_secret(self.settings.kubeconfig, render(self.admin))
+
 
 @contextlib.asynccontextmanager
 async def embedded(settings: ServerSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
@@ -77,6 +83,7 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
     clock = clock or SystemClock()
     store = await SqliteStore.open(settings.database)
     try:
+        settings.kubeconfig.unlink(missing_ok=True)
         safe = Safe(settings.pki)
         now = clock.now()
         keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
@@ -115,6 +122,7 @@ async def _serving(
         components = connection(keys.controllers(clock.now()))
         client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
         await seed(client)
+        await free_lease(client)  # the lock on the database proves that its former holder is gone
         listen = f"{settings.host}:{settings.gateway_port}"
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, routes, listen, clock)
@@ -127,9 +135,8 @@ async def _serving(
         owner.spawn(GarbageCollector(client).run(), "garbage")
         owner.spawn(controllers(client, clock), "controllers")
         admin = connection(keys.admin(clock.now()))
-        write_secret(settings.kubeconfig, render(admin))
         log.info("serving", address=address, data=str(settings.data))
-        yield Running(address, admin, api, client, keys.external.bundle, dial)
+        yield Running(settings, address, admin, api, client, keys.external.bundle, dial)
         log.info("stopping")
 
 

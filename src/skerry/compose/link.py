@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from skerry.client.contract import PatchKind
 from skerry.client.http import HttpClient
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
@@ -28,12 +29,13 @@ from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
+from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, KeyPair
 from skerry.restapi.server import ApiServer
 from skerry.runtime.controller import Controller, Source
 from skerry.runtime.informer import Informer
-from skerry.runtime.leases import LeaseHolder
+from skerry.runtime.leases import LEASES, LeaseHolder
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 
@@ -115,6 +117,12 @@ async def gateway(
     finally:
         routes.end_all()
         await server.stop(grace=1)
+
+
+async def free_lease(client: HttpClient) -> None:
+    """Take the controllers' lease from a holder that is known to be gone; its epoch stays, so that the next one is higher."""
+    with contextlib.suppress(NotFound):
+        await client.patch(LEASES, LEASE, SYSTEM_NAMESPACE, PatchKind.MERGE, {"spec": {"holderIdentity": None}}, manager="skerry")
 
 
 async def controllers(client: HttpClient, clock: Clock) -> None:

@@ -105,6 +105,9 @@ def _scaling(seen: _Seen) -> Stage | None:
             return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {machines.desired} machines exist")
         if machines.up_to_date < machines.total:
             return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {machines.desired} machines are up to date")
+    plane = seen.world.control_plane
+    if plane is not None and plane.ready < plane.desired:
+        return Stage("Scaling", "False", "MachinesNotReady", f"control plane: {plane.ready} of {plane.desired} machines are ready")
     gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
     return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(gone)}") if gone else None
 

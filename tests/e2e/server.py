@@ -1,0 +1,71 @@
+"""Real server processes and a real kubectl, for tests that stand where a user stands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from peers.processes import free_port
+from tests.peers import program
+
+SKERRY = Path(sys.executable).parent / "skerry"
+
+
+class Server:
+    """One `skerry up` in a folder; it can be killed and started again."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.options = options
+        self.log = folder / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.data / "admin.kubeconfig"
+
+    def start(self) -> None:
+        before = self.kubeconfig.stat().st_mtime_ns if self.kubeconfig.exists() else 0
+        with self.log.open("ab") as log:
+            command = [str(SKERRY), "up", "--data", str(self.data), "--port", str(self.port), *self.options]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        eventually(lambda: self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before, 20, self.log)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
+        environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "PATH": os.environ["PATH"]}
+        command = [str(program(peer, "kubectl")), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, input=stdin, check=False)
+        assert not ok or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
+        return done.stdout + done.stderr
+
+
+def eventually(state: object, seconds: float, log: Path | None = None) -> None:
+    assert callable(state)
+    ends = time.monotonic() + seconds
+    while not state():
+        assert time.monotonic() < ends, f"not within {seconds} s; {log.read_text()[-3000:] if log and log.exists() else ''}"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(folder: Path, *options: str) -> Iterator[Server]:
+    server = Server(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()

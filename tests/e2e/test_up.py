@@ -1,0 +1,105 @@
+"""`make up` as a newcomer meets it: the server, the simulated site, the example, a real kubectl."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import SKERRY, Server, running
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = str(ROOT / "examples" / "first-cluster.yaml")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("up"), "--sim") as server:
+        yield server
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_example_becomes_ready_and_goes_without_a_trace(up: Server) -> None:
+    up.kubectl("apply", "-f", EXAMPLE)
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=30s")
+    line = up.kubectl("get", "cluster", "-n", "demo", "team-a.first", "--no-headers").split()
+    assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "2/2"]
+    assert "NotFound" in up.kubectl("get", "--raw", "/k8s/demo/api/v1/namespaces/nothing", ok=False)
+    machines = up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
+    assert machines.count('"cluster.x-k8s.io/cluster-name":"first"') == 3
+    up.kubectl("delete", "-f", EXAMPLE, "--timeout=30s")
+    assert "first" not in up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_simulated_fleet_is_there_from_the_start(up: Server) -> None:
+    for name in ("team-a.web", "team-a.batch", "team-b.edge"):
+        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", f"cluster/{name}", "--timeout=30s")
+    assert "DISCONNECTED" not in up.kubectl("get", "managementclusters").upper().replace("NEVERCONNECTED", "")
+
+
+@pytest.mark.peer("kubernetes")
+def test_a_cluster_is_scaled_upgraded_and_left_without_workers(up: Server) -> None:
+    def wait(jsonpath: str) -> None:
+        up.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "demo", "cluster/team-b.life", "--timeout=40s")
+
+    cluster = "apiVersion: fleet.skerry.dev/v1alpha1\nkind: Cluster\nmetadata: {name: team-b.life, namespace: demo}\n"
+    cluster += "spec: {version: v1.33.6, class: {name: quick-start}}\n"
+    pool = (
+        "apiVersion: fleet.skerry.dev/v1alpha1\nkind: NodePool\nmetadata: {name: team-b.life.md-0, namespace: demo}\nspec: {replicas: 1}\n"
+    )
+    up.kubectl("apply", "-f", "-", stdin=cluster)
+    wait("{.status.phase}=Ready")
+    assert up.kubectl("get", "cluster", "-n", "demo", "team-b.life", "-o", "jsonpath={.status.workers.desired}") in {"", "0"}
+    up.kubectl("apply", "-f", "-", stdin=pool)
+    wait("{.status.workers.summary}=1/1")
+    up.kubectl("patch", "nodepool", "-n", "demo", "team-b.life.md-0", "--type=merge", "-p", '{"spec":{"replicas":2}}')
+    wait("{.status.workers.summary}=2/2")
+    up.kubectl("patch", "cluster", "-n", "demo", "team-b.life", "--type=merge", "-p", '{"spec":{"version":"v1.34.2"}}')
+    wait("{.status.version}=v1.34.2")
+    wait("{.status.phase}=Ready")
+    up.kubectl("delete", "nodepool", "-n", "demo", "team-b.life.md-0", "--timeout=30s")
+    wait("{.status.phase}=Ready")
+    up.kubectl("delete", "cluster", "-n", "demo", "team-b.life", "--timeout=30s")
+
+
+@pytest.mark.peer("kubernetes", "kubectl-older")
+@pytest.mark.parametrize("peer", ["kubernetes", "kubectl-older"])
+def test_both_kubectls_explain_and_list(up: Server, peer: str) -> None:
+    assert "provisioner" in up.kubectl("explain", "cluster.spec", peer=peer)
+    assert "NAMESPACE" in up.kubectl("get", "clusters", "-A", peer=peer)
+    assert up.kubectl("auth", "can-i", "create", "clusters", peer=peer).strip() == "yes"
+    assert "skerry:administrators" in up.kubectl("auth", "whoami", peer=peer)
+
+
+def test_everything_secret_can_be_read_by_its_owner_only(up: Server) -> None:
+    loose = [path for path in up.data.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert loose == []
+
+
+def test_a_second_server_on_the_same_data_is_refused_with_a_clear_message(up: Server) -> None:
+    command = [str(SKERRY), "up", "--data", str(up.data), "--port", "0"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert "in use by process" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+@pytest.mark.peer("kubernetes")
+def test_killed_in_the_middle_it_goes_on_after_a_new_start(tmp_path: Path) -> None:
+    with running(tmp_path, "--sim") as server:
+        server.kubectl("wait", "--for=jsonpath={.status.phase}=Connected", "managementcluster/demo", "--timeout=20s")
+        server.kubectl("apply", "-f", EXAMPLE)
+        server.stop(signal.SIGKILL)
+        server.start()
+        server.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=40s")
+
+
+def test_it_stops_cleanly_when_it_is_told_to(tmp_path: Path) -> None:
+    with running(tmp_path, "--sim") as server:
+        assert server.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in server.log.read_text()
