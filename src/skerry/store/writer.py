@@ -100,6 +100,14 @@ class Writer:
             self.compacted = until
         return self.compacted
 
+    def open_epoch(self, revision: int) -> int:
+        """Forget the past and go on behind ``revision``; return the number of the new epoch."""
+        self.compact(self.newest)
+        with self._transaction():
+            self._connection.execute(SQL["open_epoch"], {"revision": revision})
+        self.newest, self.compacted, self.epoch = revision, revision, self._number("epoch")
+        return self.epoch
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -1,0 +1,136 @@
+"""A backup is one moment of a running store; a restore brings it back and tells everybody to start anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from skerry.store.backup import EPOCH_JUMP, backup, restore
+from skerry.store.contract import Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
+from skerry.store.files import Locked
+from skerry.store.sqlite import SqliteStore
+
+VALUE = Value(b"<", b">")
+
+
+def key(name: str) -> Key:
+    return Key("o", "r", "n", name)
+
+
+async def put(store: Store, name: str, expect: int = 0) -> int:
+    return await store.write(Write(key(name), expect, VALUE))
+
+
+async def names(store: Store) -> list[str]:
+    return [row.key.name for row in (await store.page("o", "r")).rows]
+
+
+async def test_a_backup_under_writes_is_a_moment_of_the_log(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "s.db")
+    await asyncio.gather(*(put(store, f"before{number}") for number in range(100)))
+    async with asyncio.TaskGroup() as group:
+        copying = group.create_task(asyncio.to_thread(backup, tmp_path / "s.db", tmp_path / "copy.db"))
+        written = 0
+        while not copying.done():
+            written += 1
+            await put(store, f"during{written}")
+    assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
+    await store.close()
+    done = restore(tmp_path / "copy.db", tmp_path / "elsewhere" / "s.db")
+    assert done.kept is None
+    again = await SqliteStore.open(tmp_path / "elsewhere" / "s.db")
+    revisions = sorted(row.revision for row in (await again.page("o", "r")).rows)
+    assert revisions == list(range(1, done.objects + 1))
+    assert 100 <= done.objects <= 100 + written
+    await again.close()
+
+
+async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts_anew(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    first = await put(store, "kept")
+    updated = await put(store, "kept", first)
+    backup(path, tmp_path / "copy.db")
+    lost = await put(store, "lost")
+    await store.close()
+    done = restore(tmp_path / "copy.db", path)
+    assert (done.epoch, done.revision, done.objects) == (2, lost + EPOCH_JUMP, 1)
+    again = await SqliteStore.open(path)
+    assert await names(again) == ["kept"]
+    for position in (first, updated, lost):
+        with pytest.raises(Compacted):
+            await again.changes(position)
+    with pytest.raises(Compacted):
+        await again.page("o", "r", at=lost)
+    with pytest.raises(FutureRevision):
+        await again.changes(done.revision + 1)
+    fresh = await again.head()
+    assert await put(again, "kept", updated) == fresh + 1 > lost
+    assert [change.revision for change in await again.changes(fresh)] == [fresh + 1]
+    assert again.statistics().extra["epoch"] == 2
+    await again.close()
+    assert done.kept is not None
+    before = await SqliteStore.open(done.kept)
+    assert await names(before) == ["kept", "lost"]
+    await before.close()
+
+
+async def test_a_served_database_is_not_restored_over(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "s.db")
+    backup(tmp_path / "s.db", tmp_path / "copy.db")
+    with pytest.raises(Locked):
+        restore(tmp_path / "copy.db", tmp_path / "s.db")
+    await store.close()
+
+
+async def test_a_damaged_database_is_replaced_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    await put(store, "a")
+    backup(path, tmp_path / "copy.db")
+    await store.close()
+    path.write_bytes(b"damage" * 1000)
+    done = restore(tmp_path / "copy.db", path)
+    assert done.kept is not None
+    assert done.kept.read_bytes().startswith(b"damage")
+    again = await SqliteStore.open(path)
+    assert await names(again) == ["a"]
+    await again.close()
+
+
+async def test_what_is_no_whole_backup_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    await put(store, "a")
+    await store.close()
+    content = path.read_bytes()
+    (tmp_path / "half.db").write_bytes(content[: len(content) // 2])
+    with pytest.raises(StoreDamaged, match="no whole backup"):
+        restore(tmp_path / "half.db", path)
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="schema 0"):
+        restore(tmp_path / "empty.db", path)
+    with pytest.raises(StoreError, match="does not exist"):
+        restore(tmp_path / "none.db", path)
+    assert path.read_bytes() == content
+    assert not _parts(tmp_path)
+
+
+def _parts(folder: Path) -> list[Path]:
+    return list(folder.glob("*.part*"))
+
+
+async def test_a_database_with_other_pages_than_ours_can_be_copied(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "s.db")) as connection:
+        connection.executescript("PRAGMA page_size=4096; VACUUM;")
+    store = await SqliteStore.open(tmp_path / "s.db")
+    await put(store, "a")
+    backup(tmp_path / "s.db", tmp_path / "copy.db")
+    await store.close()
+    assert restore(tmp_path / "copy.db", tmp_path / "s.db").objects == 1
+    assert not _parts(tmp_path)
