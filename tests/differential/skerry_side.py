@@ -17,18 +17,21 @@ import uvloop
 import yaml
 
 from peers.kubernetes import ADMIN_TOKEN, OUTSIDER_TOKEN
+from skerry.access import tokens
 from skerry.access.audit import NoAudit
-from skerry.access.authentication import Authentication, digest
+from skerry.access.authentication import Certificates, Chain, Tokens
 from skerry.access.authorization import Authorization
-from skerry.apiserver.http import Door, Tls
+from skerry.apiserver.http import Door
+from skerry.client.connection import Connection
 from skerry.client.contract import PatchKind, Ref
-from skerry.client.http import Connection, HttpClient
+from skerry.client.http import HttpClient
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
 from skerry.machinery.crd import resources
 from skerry.machinery.identity import User
 from skerry.pki.policy import ADMINISTRATORS
+from skerry.pki.tls import server_context
 from skerry.restapi.registry import Registry
 from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
@@ -44,25 +47,25 @@ REVISIONS_BEFORE = 1000
 async def serve(folder: Path, port: int) -> None:
     """Serve until SIGTERM."""
     subjects = [resource for crd in yaml.safe_load_all(SUBJECTS.read_text()) for resource in resources(crd)]
-    users = {
-        digest(ADMIN_TOKEN): User("admin", "admin", (ADMINISTRATORS,)),
-        digest(OUTSIDER_TOKEN): User("outsider", "outsider"),
-    }
+    clock = SystemClock()
+    admin, outsider = User("admin", "admin", (ADMINISTRATORS,)), User("outsider", "outsider")
+    known = folder / "skerry-tokens.json"
+    tokens.write(known, (tokens.entry(ADMIN_TOKEN, admin), tokens.entry(OUTSIDER_TOKEN, outsider)))
     api = ApiServer(
         MemoryStore(),
         Registry((*catalogue.CORE, *REVIEWS, *subjects)),
-        authenticator=Authentication(users),
+        authenticator=Chain((Certificates(clock), Tokens(known))),
         authorizer=Authorization(frozenset(), {}),
         audit=NoAudit(),
-        clock=SystemClock(),
+        clock=clock,
         version="v1.37.2",
     )
     authority = folder / "ca.crt"
-    tls = Tls(folder / "front.crt", folder / "front.key", authority.read_bytes())
+    tls = server_context((folder / "front.key").read_bytes() + (folder / "front.crt").read_bytes(), authority.read_bytes())
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     connection = Connection(f"https://127.0.0.1:{port}", ca=authority.read_bytes(), token=ADMIN_TOKEN)
-    door = Door(api, host="127.0.0.1", port=port, tls=tls, on_stop=api.end_watches)
+    door = Door(api, host="127.0.0.1", port=port, tls=tls, clock=clock, on_stop=api.end_watches)
     async with api.running(), door.open(), HttpClient(connection, user_agent="controllers") as client, TaskOwner("side") as owner:
         await _age(client)
         owner.spawn(NamespaceController(client).run(), "namespaces")

@@ -29,12 +29,13 @@ class TokenFileError(Exception):
     """The file of tokens cannot be read; the message names it."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One token: the SHA-256 of its text in hexadecimal digits, and the user that it stands for."""
 
     sha256: str
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
 
 
 def mint() -> str:
@@ -44,7 +45,7 @@ def mint() -> str:
 
 def entry(token: str, user: User) -> Entry:
     """What is kept of a token."""
-    return Entry(digest(token), user.name, user.groups)
+    return Entry(digest(token), user.name, user.groups, user.uid)
 
 
 def digest(token: str) -> str:
@@ -59,7 +60,7 @@ def find(entries: Sequence[Entry], token: str) -> User | None:
     for each in entries:
         if hmac.compare_digest(each.sha256, presented):
             found = each
-    return User(found.name, groups=found.groups) if found else None
+    return User(found.name, found.uid, found.groups) if found else None
 
 
 def read(path: Path) -> tuple[Entry, ...]:
