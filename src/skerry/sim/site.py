@@ -13,8 +13,9 @@ import secrets
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any
 
+from skerry.client.connection import Connection
 from skerry.client.contract import Ref
-from skerry.client.http import Connection, HttpClient
+from skerry.client.http import HttpClient
 from skerry.kinds.catalogue import CORE
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
