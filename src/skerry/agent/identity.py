@@ -6,7 +6,7 @@ itself. Both are kept in the agent's folder with mode 0600.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +49,11 @@ def load(folder: Path) -> Identity | None:
     return Identity(
         found["managementCluster"], found["certificate"].encode(), found["key"].encode(), found["bundle"].encode(), found["gateway"]
     )
+
+
+def moved(identity: Identity, gateway: str) -> Identity:
+    """The same agent, dialling another address."""
+    return replace(identity, gateway=gateway)
 
 
 def store(folder: Path, identity: Identity) -> None:

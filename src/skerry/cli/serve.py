@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -21,10 +22,15 @@ Names = Annotated[list[str] | None, typer.Option("--name", help="A further name 
 Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
-def up(data: Data = Path(".skerry"), port: Port = 8443, log_level: Level = "info") -> None:
+def up(
+    data: Data = Path(".skerry"),
+    port: Port = 8443,
+    sim: Annotated[bool, typer.Option("--sim", help="Run a simulated management cluster, called demo, to play with.")] = False,
+    log_level: Level = "info",
+) -> None:
     """Start Skerry on this machine, with an embedded database, and say how to use it."""
     log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), greet=True)
+    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), greet=True, sim=sim)
 
 
 def server(
@@ -37,30 +43,33 @@ def server(
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
     log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), greet=False)
+    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), greet=False, sim=False)
 
 
-def _serve(settings: ServerSettings, *, greet: bool) -> None:
+def _serve(settings: ServerSettings, *, greet: bool, sim: bool) -> None:
     import uvloop
 
     from skerry.compose.embedded import CANNOT_START
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_stopped(settings, greet=greet))
+            runner.run(_until_stopped(settings, greet=greet, sim=sim))
     except CANNOT_START as error:
         typer.echo(f"skerry: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-async def _until_stopped(settings: ServerSettings, *, greet: bool) -> None:
+async def _until_stopped(settings: ServerSettings, *, greet: bool, sim: bool) -> None:
+    from skerry.compose.demo import demonstration
     from skerry.compose.embedded import embedded
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with embedded(settings) as running:
+    async with embedded(settings) as running, contextlib.AsyncExitStack() as stack:
+        if sim:
+            await stack.enter_async_context(demonstration(running, settings))
         if greet:
             _greet(running.address, settings)
         await stop.wait()
@@ -76,8 +85,8 @@ def _greet(address: str, settings: ServerSettings) -> None:
         f"The administrator's kubeconfig: {shown}\n\n"
         "Try, in another terminal:\n"
         f"  export KUBECONFIG={shown}\n"
-        "  kubectl api-resources --categories=fleet\n"
-        "  kubectl explain cluster.spec\n"
-        "  kubectl get clustergroups\n\n"
+        "  kubectl get clusters -A\n"
+        "  kubectl apply -f examples/first-cluster.yaml\n"
+        "  kubectl get clusters -A -w\n\n"
     )
     sys.stdout.flush()

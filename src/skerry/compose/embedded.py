@@ -68,6 +68,7 @@ class Running:
     api: ApiServer
     client: HttpClient
     front_ca: bytes
+    gateway: str
 
 
 @contextlib.asynccontextmanager
@@ -118,7 +119,8 @@ async def _serving(
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, routes, listen, clock)
         )
-        front.open(Registration(client, keys.internal, f"{shown}:{link.port}", clock), authorizer)
+        dial = f"{shown}:{link.port}"
+        front.open(Registration(client, keys.internal, dial, clock), authorizer)
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
@@ -127,7 +129,7 @@ async def _serving(
         admin = connection(keys.admin(clock.now()))
         write_secret(settings.kubeconfig, render(admin))
         log.info("serving", address=address, data=str(settings.data))
-        yield Running(address, admin, api, client, keys.external.bundle)
+        yield Running(address, admin, api, client, keys.external.bundle, dial)
         log.info("stopping")
 
 

@@ -128,13 +128,11 @@ def validate_mutable(metadata: Json) -> list[Cause]:
         size += len(key.encode()) + len(value.encode())
     if size > MOST_ANNOTATION_BYTES:
         found.append(causes.too_long("metadata.annotations", MOST_ANNOTATION_BYTES))
-    for finalizer in metadata.get("finalizers") or ():
-        if problem := qualified_name_problem(finalizer):
-            found.append(causes.invalid("metadata.finalizers", finalizer, problem))
-        elif "/" not in finalizer and finalizer not in {"orphan", "foregroundDeletion", "kubernetes"}:
-            found.append(
-                causes.invalid("metadata.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified")
-            )
+    found += [
+        causes.invalid("metadata.finalizers", finalizer, problem)
+        for finalizer in metadata.get("finalizers") or ()
+        if (problem := qualified_name_problem(finalizer))
+    ]
     found += _owners(metadata.get("ownerReferences") or ())
     return found
 

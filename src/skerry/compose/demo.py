@@ -1,0 +1,107 @@
+"""The simulated site in the process of an embedded server: a management cluster called ``demo``, its agent, a few clusters.
+
+The site is served on a loopback port of its own, and the agent is the real one: it registers
+with a one-time token at the front door, dials the gateway, and knows no more of the server
+than any agent does. The demonstration clusters are ordinary objects, applied at the Kubernetes
+door; who deletes one does not see it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from skerry.agent import identity as identities
+from skerry.agent.main import Agent, AgentSettings
+from skerry.apiserver.http import Door
+from skerry.client.connection import Connection
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
+from skerry.compose.embedded import Running
+from skerry.compose.settings import ServerSettings
+from skerry.gateway.registration import new_token
+from skerry.kinds.common import API_VERSION, GROUP, VERSION
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock, SystemClock
+from skerry.machinery.errors import AlreadyExists
+from skerry.machinery.resource import Json
+from skerry.pki import policy
+from skerry.pki.files import Safe
+from skerry.pki.tls import server_context
+from skerry.sim.site import Site
+
+NAME = "demo"
+PROVISIONERS = ("team-a", "team-b")
+MANAGER = "skerry-demo"
+
+MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+CLUSTERS, POOLS = Ref(GROUP, VERSION, "clusters"), Ref(GROUP, VERSION, "nodepools")
+NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
+
+FLEET = {
+    "team-a.web": ("v1.34.2", 3, {"md-0": 3}),
+    "team-a.batch": ("v1.33.6", 1, {"md-0": 2, "gpu": 1}),
+    "team-b.edge": ("v1.35.1", 1, {}),
+}
+"""Demonstration clusters: version, control plane machines, pools."""
+
+
+def _cluster(name: str, version: str, control_plane: int) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Cluster",
+        "metadata": {"name": name, "namespace": NAME},
+        "spec": {"version": version, "class": {"name": "quick-start"}, "controlPlane": {"replicas": control_plane}},
+    }
+
+
+def _pool(cluster: str, name: str, replicas: int) -> Json:
+    metadata = {"name": f"{cluster}.{name}", "namespace": NAME}
+    return {"apiVersion": API_VERSION, "kind": "NodePool", "metadata": metadata, "spec": {"replicas": replicas}}
+
+
+@contextlib.asynccontextmanager
+async def demonstration(running: Running, settings: ServerSettings, clock: Clock | None = None) -> AsyncIterator[None]:
+    """Run the simulated site and its agent until the block is left."""
+    clock = clock or SystemClock()
+    site = Site(clock)
+    safe = Safe(settings.data / "demo")
+    authority = safe.authority("site", clock.now())
+    pair = safe.pair(authority, policy.SERVER, "site", "localhost", clock.now(), hosts=("localhost", "127.0.0.1"))
+    door = Door(site, host="127.0.0.1", port=0, tls=server_context(pair.pem, authority.bundle), clock=clock, on_stop=site.api.end_watches)
+    async with site.api.running(), door.open():
+        target = Connection(f"https://127.0.0.1:{door.port}", ca=authority.bundle, token=site.token)
+        async with site.running(target, PROVISIONERS):
+            first = await _announce(running.client)
+            folder = settings.data / "demo" / "agent"
+            identity = identities.load(folder)
+            if identity is None or identity.expired(clock.now()):
+                token = await new_token(running.client, NAME, clock.now())
+                identity = await identities.register(running.address, running.front_ca, token, folder)
+            identity = identities.moved(identity, running.gateway)
+            async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("demo") as owner:
+                agent = Agent(identity, AgentSettings(target, folder), client, clock)
+                owner.spawn(agent.run(), "agent")
+                if first:
+                    owner.spawn(_populate(running.client, clock), "fleet")
+                yield
+
+
+async def _announce(client: HttpClient) -> bool:
+    """Make the management cluster; True if it was not there before."""
+    body = {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": NAME}, "spec": {"provider": "ClusterAPI"}}
+    try:
+        await client.create(MANAGEMENT, body, manager=MANAGER)
+    except AlreadyExists:
+        return False
+    return True
+
+
+async def _populate(client: HttpClient, clock: Clock) -> None:
+    """Apply the demonstration clusters, once their namespace is there."""
+    while not [each for each in (await client.list(NAMESPACES))["items"] if each["metadata"]["name"] == NAME]:
+        await clock.sleep(0.1)
+    for name, (version, control_plane, pools) in FLEET.items():
+        await client.apply(CLUSTERS, _cluster(name, version, control_plane), manager=MANAGER)
+        for pool, replicas in pools.items():
+            await client.apply(POOLS, _pool(name, pool, replicas), manager=MANAGER)
