@@ -148,15 +148,15 @@ class Processes:
             try:
                 program.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _signal(program, signal.SIGKILL)
-                program.process.wait()
+                pass  # it is killed next, as are the children of those that ended
+            _signal(program, signal.SIGKILL)
+            program.process.wait()
         self.programs.clear()
 
 
 def _signal(program: Program, number: signal.Signals) -> None:
-    """Send a signal to the whole group of a program that may have ended already."""
-    if program.process.poll() is None:
-        try:
-            os.killpg(program.process.pid, number)
-        except ProcessLookupError:
-            pass  # it ended between the two lines
+    """Send a signal to the whole group of a program, some or all of which may have ended already."""
+    try:
+        os.killpg(program.process.pid, number)
+    except ProcessLookupError:
+        pass  # nobody is left

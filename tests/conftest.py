@@ -1,20 +1,37 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.peers import HOW, required, where
+from peers.clusterapi import ClusterApi
+from peers.kubernetes import NAMESPACED, Kubernetes
+from tests.peers import HOW, missing, required
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker in item.iter_markers("peer"):
-        for name in marker.args:
-            if where(name) is None:
-                if required():
-                    pytest.fail(f"peer {name} is missing and SKERRY_REQUIRE_PEERS=1: {HOW}", pytrace=False)
-                pytest.skip(f"peer {name} is missing: {HOW}")
+    why = missing(name for marker in item.iter_markers("peer") for name in marker.args)
+    if why and required():
+        pytest.fail(f"{why} (SKERRY_REQUIRE_PEERS=1)", pytrace=False)
+    if why:
+        pytest.skip(why)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    missing = [report for report in terminalreporter.stats.get("skipped", ()) if "peer " in str(report.longrepr)]
-    if missing:
-        terminalreporter.write_sep("-", f"{len(missing)} tests were skipped for missing peers: {HOW}")
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if "is missing: " in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_sep("-", f"{len(skipped)} tests were skipped for missing peers: {HOW}")
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[Kubernetes]:
+    """A real API server with its controllers, started by the first test that asks; such a test is marked ``peer("kubernetes")``."""
+    with Kubernetes(controllers=NAMESPACED) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def clusterapi(kubernetes: Kubernetes) -> Iterator[ClusterApi]:
+    """Cluster API on that server; its tests are marked ``peer("kubernetes", "clusterapi")`` and take a namespace of their own."""
+    with ClusterApi(kubernetes) as peer:
+        yield peer

@@ -1,33 +1,40 @@
-"""Where the real programs are that tests talk to, and what happens where one is missing.
+"""What happens where a real program that a test needs is missing.
 
-A test that needs one says ``@pytest.mark.peer("kubernetes")``. Without it the test is skipped
-by name, with the command that would bring it; with SKERRY_REQUIRE_PEERS=1 it fails.
+A test that needs one says ``@pytest.mark.peer("kubernetes")`` (several names are allowed). Where
+one is missing the test is skipped by name, with the command that brings it; with
+SKERRY_REQUIRE_PEERS=1 it fails, so that a machine that ought to have everything cannot be
+green by skipping.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from peers.build import GROUPS, folder
+from peers import programs
 
 HOW = "run `make peers`"
 
 
 def where(name: str) -> Path | None:
-    """The folder of a peer's programs, None if it is not built."""
-    group = next(each for each in GROUPS if each.name == name)
-    found = folder(group)
-    return found if found.exists() else None
+    """Return the folder of a peer's programs, None if it is not built."""
+    try:
+        return programs.home(name)
+    except programs.PeerMissing:
+        return None
 
 
 def required() -> bool:
-    """Whether a missing peer is a failure."""
+    """Tell whether a missing peer is a failure."""
     return os.environ.get("SKERRY_REQUIRE_PEERS") == "1"
 
 
+def missing(names: Iterable[str]) -> str:
+    """Return why a test that needs these peers cannot run, empty if it can; an unknown name raises ValueError."""
+    return "; ".join(f"peer {name} is missing: {HOW}" for name in names if where(name) is None)
+
+
 def program(group: str, name: str) -> Path:
-    """A built program; the marker guarantees that it is there."""
-    found = where(group)
-    assert found is not None, f"peer {group} is missing: {HOW}"
-    return found / "bin" / name
+    """Return a built program; the marker guarantees that it is there."""
+    return programs.program(group, name)

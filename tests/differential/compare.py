@@ -94,3 +94,35 @@ class Excuses:
     def unused(self) -> list[Excuse]:
         """Return the entries that excused nothing: they must go."""
         return [entry for entry in self.entries if not entry.used]
+
+
+GAP = "A known gap; to be closed."
+HEAD = """\
+# Where Skerry's answers differ from Kubernetes' and why that may be. This list may only shrink: an entry that
+# excuses nothing any more fails the suite. `python -m tests.differential.run --write` brings it up to date, keeping
+# the reasons. `*` in a scenario or a path stands for anything.
+"""
+
+
+def written(entries: list[Excuse], found: dict[str, list[Difference]]) -> str:
+    """Return the list anew: entries that were needed as they stand, and one for every difference that none covers."""
+    lines = [HEAD]
+    new = [Excuse(name, f"{path}*" if more else path, GAP) for name, differences in found.items() for path, more in _places(differences)]
+    lines += [
+        f'[[difference]]\nscenario = "{entry.scenario}"\npath = {_literal(entry.path)}\nreason = {_literal(entry.reason)}\n'
+        for entry in [*(entry for entry in entries if entry.used), *new]
+    ]
+    return "\n".join(lines)
+
+
+def _places(differences: list[Difference]) -> Iterator[tuple[str, bool]]:
+    """Sum up the differences of each step: the path of a single one, the part of the answer (and "more") for several."""
+    steps: dict[str, list[str]] = {}
+    for difference in differences:
+        steps.setdefault(".".join(difference.path.split(".")[:2]), []).append(difference.path)
+    for part, paths in steps.items():
+        yield (paths[0], False) if len(paths) == 1 else (part, True)
+
+
+def _literal(text: str) -> str:
+    return f"'{text}'" if "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -3,7 +3,7 @@
 ``python -m tests.differential.run [TEXT]`` plays the scenarios whose name holds TEXT. With
 ``--self`` the real server is compared with itself, which shows what the normal form of an
 answer fails to even out; ``--show`` prints the real server's answers; ``--all`` prints
-differences that are excused, too.
+differences that are excused, too; ``--write`` brings the list of excuses up to date.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from tests.differential.catalogue import chosen
-from tests.differential.compare import Excuses, differences
+from tests.differential.compare import FILE, Difference, Excuses, answers_differ, written
 from tests.differential.play import Player
 from tests.differential.scenario import Scenario
 from tests.differential.sides import real, skerry
@@ -32,8 +32,9 @@ def play_both(ours: Player, theirs: Player, scenario: Scenario) -> tuple[list[An
         return mine.result(), other.result()
 
 
-def report(scenarios: Sequence[Scenario], ours: Player, theirs: Player, *, show: bool, excuses: Excuses) -> int:
-    """Print the differences of each scenario and a sum per group; return how many scenarios differ."""
+def report(scenarios: Sequence[Scenario], ours: Player, theirs: Player, *, show: bool, excuses: Excuses) -> dict[str, list[Difference]]:
+    """Print the differences of each scenario and a sum per group; return the differences by scenario."""
+    unexcused: dict[str, list[Difference]] = {}
     bad: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for scenario in scenarios:
@@ -42,14 +43,15 @@ def report(scenarios: Sequence[Scenario], ours: Player, theirs: Player, *, show:
         mine, other = play_both(ours, theirs, scenario)
         if show:
             print(f"{scenario.name}\n{json.dumps(other, indent=1)}")
-        found = excuses.unexcused(scenario.name, differences(mine, other))
+        found = excuses.unexcused(scenario.name, answers_differ(mine, other))
         if found:
             bad[group] += 1
+            unexcused[scenario.name] = found
             print(f"{scenario.name}")
             for difference in found:
                 print(f"   {difference}")
     print("\n".join(f"{group:20} {total[group] - bad[group]:4} of {total[group]:4} equal" for group in total))
-    return sum(bad.values())
+    return unexcused
 
 
 def main() -> int:
@@ -59,14 +61,20 @@ def main() -> int:
     parser.add_argument("--self", action="store_true", dest="alone", help="compare the real one with itself")
     parser.add_argument("--show", action="store_true", help="print the real one's answers")
     parser.add_argument("--all", action="store_true", help="print excused differences, too")
+    parser.add_argument("--write", action="store_true", help="bring differences.toml up to date")
     arguments = parser.parse_args()
+    if arguments.write and (arguments.text or arguments.all or arguments.alone):
+        parser.error("--write needs a whole comparison")
     began = time.monotonic()
     with ExitStack() as stack:
         theirs = Player(stack.enter_context(real()))
         ours = Player(stack.enter_context(real() if arguments.alone else skerry()))
         print(f"both sides are up after {time.monotonic() - began:.1f} s", flush=True)
         excuses = Excuses() if arguments.all or arguments.alone else Excuses.read()
-        return min(1, report(chosen(arguments.text), ours, theirs, show=arguments.show, excuses=excuses))
+        found = report(chosen(arguments.text), ours, theirs, show=arguments.show, excuses=excuses)
+        if arguments.write:
+            FILE.write_text(written(excuses.entries, found))
+        return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ from tests.differential.scenario import (
 )
 
 COLORS = ("red", "green", "blue")
-THREE = tuple(
-    quiet(post(widget(name, {"color": color, "size": place + 1}, metadata={"labels": {"app": name, "tier": "x" if place else "y"}})))
-    for place, (name, color) in enumerate(zip("abc", COLORS, strict=True))
+CAUGHT_UP = quiet(get("${W}"))  # a plain list waits for the watch cache: what is read at revision 0 afterwards is not older
+THREE = (
+    *(
+        quiet(post(widget(name, {"color": color, "size": place + 1}, metadata={"labels": {"app": name, "tier": "x" if place else "y"}})))
+        for place, (name, color) in enumerate(zip("abc", COLORS, strict=True))
+    ),
+    CAUGHT_UP,
 )
 HEAD = quiet(get("${W}", save={"head": "metadata.resourceVersion"}))
 
