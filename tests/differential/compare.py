@@ -51,6 +51,28 @@ def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[Difference]:
         yield Difference(path, ours, theirs)
 
 
+def answers_differ(ours: list[Any], theirs: list[Any]) -> Iterator[Difference]:
+    """Yield where the answers to a scenario's steps differ.
+
+    What follows from another difference is left out: of two answers with different status codes only
+    the codes and messages are shown, of two errors with different causes the causes alone.
+    """
+    for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if one is None or other is None:
+            continue
+        if one["status"] != other["status"]:
+            yield Difference(f"{place}.status", _gist(one), _gist(other))
+            continue
+        found = list(differences(one, other, str(place)))
+        causes_differ = any(f"{place}.body.details" in difference.path for difference in found)
+        yield from (difference for difference in found if not (causes_differ and difference.path == f"{place}.body.message"))
+
+
+def _gist(answer: dict[str, Any]) -> str:
+    body = answer["body"]
+    return f"{answer['status']} {body.get('message', '') if isinstance(body, dict) else ''}".strip()
+
+
 @dataclass
 class Excuse:
     """One entry of the list, and whether it was needed in this run."""
