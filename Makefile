@@ -41,8 +41,8 @@ check: setup ## format, lint, types, import contracts, size budgets, protocol, d
 peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
 	python3 peers/build.py
 
-bench: setup ## measure against a real kube-apiserver, print ratios
-	$(RUN) python -m bench
+bench: setup ## measure the store and field ownership
+	$(RUN) python -m bench.store
 
 format: setup ## rewrite the code in the project's format
 	$(RUN) ruff format .

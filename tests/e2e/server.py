@@ -47,7 +47,7 @@ class Server:
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
         environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "PATH": os.environ["PATH"]}
         command = [str(program(peer, "kubectl")), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, input=stdin, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, input=stdin, check=False)
         assert not ok or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
         return done.stdout + done.stderr
 

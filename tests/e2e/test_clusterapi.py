@@ -1,0 +1,108 @@
+"""The main job on real input: Cluster API's own controllers behind our agent, a Cluster applied at our door."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peers.clusterapi import ClusterApi
+from peers.kubernetes import NAMESPACED, Kubernetes
+from tests.e2e.server import SKERRY, Server, running
+
+pytestmark = pytest.mark.peer("kubernetes", "clusterapi")
+
+CLUSTER = """
+apiVersion: fleet.skerry.dev/v1alpha1
+kind: Cluster
+metadata: {name: team-a.%(name)s, namespace: real}
+spec: {version: v1.34.2, class: {name: in-memory}}
+"""
+POOL = """
+---
+apiVersion: fleet.skerry.dev/v1alpha1
+kind: NodePool
+metadata: {name: team-a.%(name)s.md-0, namespace: real}
+spec: {replicas: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("real")
+    with Kubernetes(controllers=NAMESPACED) as peer, ClusterApi(peer) as capi, running(folder) as server:
+        capi.install_class("team-a", machine="300ms", step="100ms")
+        server.kubectl("apply", "-f", "-", stdin="apiVersion: fleet.skerry.dev/v1alpha1\nkind: ManagementCluster\nmetadata: {name: real}\n")
+        token = subprocess.run(
+            [str(SKERRY), "token", "real", "--kubeconfig", str(server.kubeconfig)], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        root = folder / "front.crt"
+        root.write_bytes(_front_root(server))
+        command = [str(SKERRY), "agent", "--kubeconfig", str(peer.kubeconfig), "--data", str(folder / "agent")]
+        command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token]
+        with (folder / "agent.log").open("wb") as log:
+            agent = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            server.kubectl("wait", "--for=condition=Connected", "managementcluster/real", "--timeout=30s")
+            server.kubectl("wait", "--for=create", "-n", "real", "clusterclass/team-a.in-memory", "--timeout=30s")
+            yield server
+        finally:
+            agent.terminate()
+            agent.wait(20)
+
+
+def _front_root(server: Server) -> bytes:
+    import base64
+
+    import yaml
+
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
+
+
+def wait(server: Server, name: str, jsonpath: str, seconds: int = 90) -> None:
+    server.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "real", f"cluster/team-a.{name}", f"--timeout={seconds}s")
+
+
+def test_a_cluster_lives_its_whole_life_behind_the_real_controllers(site: Server) -> None:
+    site.kubectl("apply", "-f", "-", stdin=CLUSTER % {"name": "life"} + POOL % {"name": "life"})
+    wait(site, "life", "{.status.phase}=Ready")
+    line = site.kubectl("get", "cluster", "-n", "real", "team-a.life", "--no-headers").split()
+    assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "1/1"]
+    site.kubectl("patch", "nodepool", "-n", "real", "team-a.life.md-0", "--type=merge", "-p", '{"spec":{"replicas":2}}')
+    wait(site, "life", "{.status.workers.summary}=2/2")
+    site.kubectl("delete", "nodepool", "-n", "real", "team-a.life.md-0", "--timeout=60s")
+    wait(site, "life", "{.status.phase}=Ready")
+    refused = site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.37.0"}}')
+    assert "patched" in refused
+    wait(site, "life", '{.status.conditions[?(@.type=="Accepted")].status}=False', 20)
+    site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.35.1"}}')
+    wait(site, "life", "{.status.version}=v1.35.1")
+    wait(site, "life", "{.status.phase}=Ready")
+    site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=60s")
+    assert '"items":[]' in site.kubectl("get", "--raw", "/k8s/real/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
+
+
+def test_clusters_are_made_side_by_side_with_and_without_workers(site: Server) -> None:
+    names = [f"n{number}" for number in range(5)]
+    site.kubectl(
+        "apply", "-f", "-", stdin="\n---\n".join(CLUSTER % {"name": name} + (POOL % {"name": name}) * (name < "n3") for name in names)
+    )
+    for name in names:
+        wait(site, name, "{.status.phase}=Ready", 120)
+    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=90s")
+
+
+def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> None:
+    token = subprocess.run(
+        [str(SKERRY), "token", "other", "--kubeconfig", str(site.kubeconfig)], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    root = tmp_path / "root.crt"
+    root.write_bytes(_front_root(site))
+    command = [str(SKERRY), "agent", "--kubeconfig", str(site.kubeconfig), "--data", str(tmp_path / "a"), "--token", token + "x"]
+    command += ["--server", f"https://127.0.0.1:{site.port}", "--server-ca", str(root)]
+    wrong = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert wrong.returncode == 1
+    assert "unknown, used up or expired" in wrong.stderr
