@@ -64,7 +64,7 @@ def answers_differ(ours: list[Any], theirs: list[Any]) -> Iterator[Difference]:
             yield Difference(f"{place}.status", _gist(one), _gist(other))
             continue
         found = list(differences(one, other, str(place)))
-        causes_differ = any(f"{place}.body.details" in difference.path for difference in found)
+        causes_differ = any(f"{place}.body.details.causes" in difference.path for difference in found)
         yield from (difference for difference in found if not (causes_differ and difference.path == f"{place}.body.message"))
 
 

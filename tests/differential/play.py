@@ -6,9 +6,10 @@ number. Only the revision of a list is a plain ``<revision>``: on a server with 
 moves by itself. Times become ``<time>``, ages ``<age>``, continue tokens ``<continue>``,
 the random end of a generated name ``<random>`` (a scenario that wants one begins it with ``gen-``).
 
-Where several causes explain one error their order is not compared: Kubernetes takes some of
-them out of Go maps. Everything else stands as it was sent: key order aside, an answer is
-compared whole, with the headers that clients act upon.
+Where several causes explain one error neither their order is compared (Kubernetes takes some of
+them out of Go maps) nor how often each is told (it checks some rules twice). Everything else
+stands as it was sent: key order aside, an answer is compared whole, with the headers that
+clients act upon.
 """
 
 from __future__ import annotations
@@ -186,8 +187,8 @@ def _without_list_revision(value: Json) -> Json:
 def _unordered_causes(obj: Json) -> Json:
     causes = (obj.get("details") or {}).get("causes") if isinstance(obj.get("details"), dict) else None
     if causes and len(causes) > 1:
-        causes.sort(key=lambda cause: json.dumps(cause, sort_keys=True))
+        causes[:] = [json.loads(text) for text in sorted({json.dumps(cause, sort_keys=True) for cause in causes})]
         head, bracket, rest = str(obj["message"]).partition(": [")
         if bracket:
-            obj["message"] = f"{head}: [{', '.join(sorted(rest.removesuffix(']').split(', ')))}]"
+            obj["message"] = f"{head}: [{', '.join(sorted(set(rest.removesuffix(']').split(', '))))}]"
     return obj

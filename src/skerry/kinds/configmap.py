@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from skerry.kinds.common import Metadata, Shape
-from skerry.kinds.rules import at
+from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
 from skerry.machinery.resource import Column, Look, Resource
@@ -20,6 +20,22 @@ class ConfigMap(Shape):
     data: Annotated[dict[str, str], doc("Values as text.")] = {}
     binary_data: Annotated[dict[str, str], doc("Values as base64 encoded bytes.")] = {}
     immutable: Annotated[bool, doc("Whether the data can no longer change.")] = False
+
+
+def sound(look: Look) -> Sequence[Cause]:
+    """Keys are legal and stand in one place, values fit, bytes are base64."""
+    data, binary = look.new.get("data") or {}, look.new.get("binaryData") or {}
+    causes = [*bad_keys("data", data), *bad_keys("binaryData", binary)]
+    causes += [bad(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
+    size = sum(len(value.encode()) for value in data.values())
+    for key, value in binary.items():
+        found = decoded(value)
+        if found is None:
+            causes.append(bad(f"binaryData[{key}]", "", "must be base64 encoded"))
+        size += len(found or b"")
+    if size > MAX_BYTES:
+        causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_BYTES} bytes"))
+    return causes
 
 
 def frozen(look: Look) -> Sequence[Cause]:
@@ -40,5 +56,5 @@ RESOURCE = Resource(
     generation=False,
     strategic=True,
     columns=(Column("Age", ".metadata.creationTimestamp", "date"),),
-    rules=(frozen,),
+    rules=(sound, frozen),
 )

@@ -10,20 +10,41 @@ Every rule returns causes in the words of the Kubernetes field errors and never 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from skerry.kinds.shape import LABEL
 from skerry.machinery.errors import Cause
 from skerry.machinery.resource import Json, Look, Rule
 
 _LABEL = re.compile(LABEL)
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+
+MAX_BYTES = 1024 * 1024
+"""What the values of a ConfigMap or a Secret may have together."""
 
 
 def bad(field: str, value: object, why: str) -> Cause:
     """A cause for a value that breaks a rule, worded as Kubernetes words it."""
     return Cause("FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {why}", field)
+
+
+def bad_keys(field: str, keys: Iterable[str]) -> list[Cause]:
+    """Causes for keys of a ConfigMap or a Secret that could not be file names."""
+    text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+    examples = "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+    return [bad(f"{field}[{key}]", key, f"{text} {examples}") for key in keys if not _KEY.fullmatch(key)]
+
+
+def decoded(text: str) -> bytes | None:
+    """The bytes behind base64, None if it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def missing(field: str, why: str = "") -> Cause:

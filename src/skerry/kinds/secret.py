@@ -8,18 +8,24 @@ never what they hold.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Annotated
 
 from skerry.kinds.common import Metadata, Shape
-from skerry.kinds.rules import at, bad, immutable
+from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded, immutable, missing
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
 from skerry.machinery.resource import Column, Json, Look, Resource
 from skerry.machinery.schema import Schema
 
-MAX_BYTES = 1024 * 1024
+BASIC_AUTH, BASIC_AUTH_KEYS = "kubernetes.io/basic-auth", ("password", "username")
+NEEDED: dict[str, tuple[str, ...]] = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+"""The keys that a Secret of a type must have."""
 """The sum of all decoded values, as in Kubernetes."""
 
 
@@ -45,12 +51,18 @@ def fold(obj: Json) -> None:
 
 def sound(look: Look) -> Sequence[Cause]:
     """Values are base64 and together small enough; an immutable Secret stays as it is."""
-    causes, size = [], 0
-    for key, value in (look.new.get("data") or {}).items():
-        try:
-            size += len(base64.b64decode(value, validate=True))
-        except (binascii.Error, ValueError):
+    data = look.new.get("data") or {}
+    causes, size = bad_keys("data", data), 0
+    for key, value in data.items():
+        found = decoded(value)
+        if found is None:
             causes.append(bad(f"data[{key}]", "<redacted>", "must be base64 encoded"))
+        size += len(found or b"")
+    kind = look.new.get("type", "")
+    needed = NEEDED.get(kind, ())
+    if kind == BASIC_AUTH and not set(BASIC_AUTH_KEYS) & set(data):
+        needed = BASIC_AUTH_KEYS  # one of them is enough
+    causes += [missing(f"data[{key}]") for key in needed if key not in data]
     if size > MAX_BYTES:
         causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_BYTES} bytes", "data"))
     if look.old is not None and look.old.get("immutable"):

@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 _GAP = b'"\\u0000"'
 _DEEPEST = 500
+_WHOLE = 2**63
 _FIRST = ("name", "generateName", "namespace", "uid")
 
 _encode = msgspec.json.Encoder().encode
@@ -80,13 +81,30 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
         return result
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_number)
+        if "\\ud" in text.lower():
+            value = _without_lone_surrogates(value)
         doubled = _duplicates(text) if seen_twice else []
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
     except ValueError as error:
         raise BadRequest(f"the body of the request cannot be decoded: {error}") from error
     return value, doubled
+
+
+def _number(text: str) -> int | float:
+    """A number with a fraction or an exponent; a whole one is an integer, as it is for Kubernetes."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _WHOLE else value
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """Replace escaped halves of surrogate pairs, which no UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(key): _without_lone_surrogates(each) for key, each in value.items()}
+    return [_without_lone_surrogates(each) for each in value] if isinstance(value, list) else value
 
 
 def _no_constant(name: str) -> Any:

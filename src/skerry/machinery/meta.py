@@ -35,6 +35,8 @@ FIELDS: dict[str, type] = {
     "managedFields": list,
 }
 
+OMITTED_WHEN_EMPTY = ("labels", "annotations", "ownerReferences", "finalizers")
+
 GO_TYPES = {str: "string", int: "int64", dict: "map[string]string", list: "[]string"}
 
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
@@ -46,7 +48,7 @@ def decode(metadata: Any) -> list[str]:
     Raises BadRequest where a type is wrong.
     """
     if not isinstance(metadata, dict):
-        raise BadRequest(f"json: cannot unmarshal {go_type(metadata)} into Go struct field ObjectMeta.metadata of type v1.ObjectMeta")
+        raise BadRequest(f"json: cannot unmarshal {go_type(metadata)} into Go value of type v1.ObjectMeta")
     unknown = []
     for name in list(metadata):
         value = metadata[name]
@@ -54,8 +56,10 @@ def decode(metadata: Any) -> list[str]:
             unknown.append(f"metadata.{name}")
         if name not in FIELDS or value is None:
             del metadata[name]
-        else:
-            _check_type(name, value)
+            continue
+        _check_type(name, value)
+        if not value and name in OMITTED_WHEN_EMPTY:
+            del metadata[name]
     for name in ("creationTimestamp", "deletionTimestamp"):
         text = metadata.get(name)
         if text is not None and not _TIME.fullmatch(text):
@@ -95,7 +99,7 @@ def go_type(value: Any) -> str:
 
 
 def _wrong(field: str, value: Any, expected: str) -> BadRequest:
-    return BadRequest(f"json: cannot unmarshal {go_type(value)} into Go struct field ObjectMeta.metadata.{field} of type {expected}")
+    return BadRequest(f"json: cannot unmarshal {go_type(value)} into Go struct field ObjectMeta.{field} of type {expected}")
 
 
 def validate(metadata: Json, *, namespaced: bool) -> list[Cause]:
@@ -128,23 +132,31 @@ def validate_mutable(metadata: Json) -> list[Cause]:
         size += len(key.encode()) + len(value.encode())
     if size > MOST_ANNOTATION_BYTES:
         found.append(causes.too_long("metadata.annotations", MOST_ANNOTATION_BYTES))
-    found += [
-        causes.invalid("metadata.finalizers", finalizer, problem)
-        for finalizer in metadata.get("finalizers") or ()
-        if (problem := qualified_name_problem(finalizer))
-    ]
+    finalizers = metadata.get("finalizers") or ()
+    found += [causes.invalid("metadata.finalizers", each, problem) for each in finalizers if (problem := qualified_name_problem(each))]
     found += _owners(metadata.get("ownerReferences") or ())
     return found
+
+
+STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
+
+
+def warnings(metadata: Json) -> list[str]:
+    """Return what is legal in the metadata and yet ill-advised."""
+    advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return [
+        f'metadata.finalizers: "{name}": {advice}'
+        for name in metadata.get("finalizers") or ()
+        if "/" not in name and name not in STANDARD_FINALIZERS
+    ]
 
 
 def _owners(owners: Any) -> list[Cause]:
     found, controllers = [], []
     for index, owner in enumerate(owners):
         path = f"metadata.ownerReferences[{index}]"
-        for name in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(name):
-                what = "version" if name == "apiVersion" else name
-                found += [causes.invalid(f"metadata.ownerReferences.{name}", "", f"{what} must not be empty")]
+        missing = [name for name in ("apiVersion", "kind", "name", "uid") if not owner.get(name)]
+        found += [causes.required(f"{path}.{name}", "must not be empty") for name in missing]
         if owner.get("controller"):
             controllers.append(owner.get("name", ""))
             if len(controllers) == 2:
@@ -162,7 +174,7 @@ def validate_update(new: Json, old: Json) -> list[Cause]:
     """Return what an update may not do to the metadata."""
     found = [
         causes.invalid(f"metadata.{name}", new.get(name, ""), "field is immutable")
-        for name in ("name", "namespace", "uid", "creationTimestamp")
+        for name in ("name", "namespace", "uid", "deletionTimestamp")
         if new.get(name, "") != old.get(name, "")
     ]
     if old.get("deletionTimestamp"):

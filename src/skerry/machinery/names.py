@@ -42,7 +42,7 @@ def label_problem(name: str) -> str:
 def subdomain_problem(name: str) -> str:
     """A DNS-1123 subdomain: what names of objects are."""
     if len(name) > 253:
-        return "must be no more than 253 bytes"
+        return "must be no more than 253 characters"
     return "" if _SUBDOMAIN.fullmatch(name) else SUBDOMAIN_TEXT
 
 

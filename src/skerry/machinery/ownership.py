@@ -119,6 +119,8 @@ def apply(live: Json | None, config: Json, kind: FieldType, writer: Writer, *, f
     base = _bare(live) if live else {}
     entries = _entries(live or {})
     applied = _strip(owned(config, kind))
+    if live and not entries and base:
+        entries = [Writer("before-first-apply", writer.api_version, writer.now).entry("Update", _changes(None, base, kind).added)]
     last = next((entry for entry in entries if writer.is_of(entry, "Apply")), None)
     others = [entry for entry in entries if entry is not last]
     result: Json = merge(base, config, kind)
@@ -135,7 +137,13 @@ def apply(live: Json | None, config: Json, kind: FieldType, writer: Writer, *, f
     if same_claim and last is not None and not changes:
         others.append(last)
     elif applied:
-        others.append(writer.entry("Apply", applied))
+        entry = writer.entry("Apply", applied)
+        if not changes:
+            # nothing but ownership moves: Kubernetes leaves the time as it was, or out
+            entry = {name: value for name, value in entry.items() if name != "time"}
+            if last is not None and "time" in last:
+                entry["time"] = last["time"]
+        others.append(entry)
     _put(result, others)
     return result
 
@@ -207,7 +215,7 @@ def _entries(obj: Json) -> list[Json]:
 def _entries_before(old: Json | None, new: Json) -> list[Json]:
     """The entries that a write starts from: the caller's own list where he sent a sound one, else the stored one."""
     sent = (new.get("metadata") or {}).get("managedFields")
-    if sent is not None and (not sent or sent == [{}]):
+    if sent == [{}]:
         return []
     if sent and all(_is_sound(entry) for entry in sent):
         return list(sent)

@@ -19,6 +19,9 @@ MOST_OPERATIONS = 10_000
 MOST_COPIED_BYTES = 3 * 1024 * 1024
 
 
+REJECTED = "the server rejected our request due to an error in our request"
+
+
 def merge_patch(target: Any, patch: Any) -> Any:
     """Apply a JSON merge patch: null removes, objects merge, everything else replaces."""
     if not isinstance(patch, dict):
@@ -42,7 +45,7 @@ def json_patch(target: Json, operations: Any) -> Any:
     copied = 0
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
-            raise BadRequest("json: a patch operation needs an op")
+            raise Invalid(REJECTED)
         if operation["op"] in {"copy", "move"}:
             value = _get(document, operation.get("from", ""), "copy")
             copied += len(json.dumps(value)) if operation["op"] == "copy" else 0
@@ -60,7 +63,6 @@ def _operate(document: Any, operation: Json) -> Any:
         case "add":
             return _set(document, path, copy.deepcopy(_value(operation)), insert=True)
         case "replace":
-            _get(document, path, "replace")
             return _set(document, path, copy.deepcopy(_value(operation)), insert=False)
         case "remove":
             return _remove(document, path)
@@ -73,7 +75,7 @@ def _operate(document: Any, operation: Json) -> Any:
             if _get(document, path, "test") != operation.get("value"):
                 raise _unfit(f"testing value {path} failed: test failed")
             return document
-    raise BadRequest(f"Unexpected kind: {kind}")
+    raise Invalid(REJECTED)
 
 
 def _value(operation: Json) -> Any:
@@ -83,7 +85,7 @@ def _value(operation: Json) -> Any:
 
 
 def _unfit(why: str) -> Invalid:
-    return Invalid(f"the server rejected our request due to an error in our request: {why}")
+    return Invalid(f"{REJECTED}: {why}")
 
 
 def _parts(path: str) -> list[str]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from skerry.machinery.errors import BadRequest
 from skerry.machinery.names import label_value_problem, qualified_name_problem
 
-_TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|[^\s=!(),]+)")
-OPERATORS = frozenset(("=", "==", "!=", "in", "notin"))
+_TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|>|<|[^\s=!(),<>]+)")
+OPERATORS = frozenset(("=", "==", "!=", "in", "notin", ">", "<"))
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition: ``operator`` is exists, !, =, !=, in or notin."""
+    """One condition: ``operator`` is exists, !, =, ==, !=, in, notin, > or <."""
 
     key: str
     operator: str
@@ -34,7 +34,17 @@ class Requirement:
         found = values.get(self.key)
         if self.operator in {"=", "==", "in"}:
             return found is not None and found in self.values
+        if self.operator in {">", "<"}:
+            return found is not None and self._compares(found)
         return found is None or found not in self.values
+
+    def _compares(self, found: str) -> bool:
+        """Compare as integers; what is none never matches."""
+        try:
+            have, bound = int(found), int(next(iter(self.values)))
+        except ValueError:
+            return False
+        return have > bound if self.operator == ">" else have < bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,9 @@ def _requirement(tokens: _Tokens) -> Requirement:
     if operator not in OPERATORS:
         raise fail(tokens.text, f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
     values = _value_list(tokens) if operator in {"in", "notin"} else [tokens.take() if tokens.peek() not in {"", ","} else ""]
+    if operator in {">", "<"} and not re.fullmatch(r"[+-]?\d+", values[0]):
+        why = "for 'Gt', 'Lt' operators, the value must be an integer"
+        raise fail(tokens.text, f'unable to parse requirement: values[0][{key}]: Invalid value: "{values[0]}": {why}')
     for value in values:
         problem = label_value_problem(value)
         if problem:
@@ -142,7 +155,7 @@ def _value_list(tokens: _Tokens) -> list[str]:
 _FIELD = re.compile(r"^([^=!]*?)(==|!=|=)(.*)$", re.DOTALL)
 
 
-def parse_fields(text: str, supported: Callable[[str], bool], api_version: str, kind: str) -> Selector:
+def parse_fields(text: str, supported: Callable[[str], bool]) -> Selector:
     """Parse a field selector over the paths that ``supported`` accepts; raises BadRequest."""
     found = []
     for term in re.split(r"(?<!\\),", text):
@@ -153,11 +166,7 @@ def parse_fields(text: str, supported: Callable[[str], bool], api_version: str, 
             raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
         path, operator, raw = match[1].strip(), match[2], match[3]
         if not supported(path):
-            group, _, version = api_version.rpartition("/")
-            found_kind = f"{group}/{version}, Kind={kind}"
-            raise BadRequest(
-                f'Unable to find "{found_kind}" that match label selector "", field selector "{text}": field label not supported: {path}'
-            )
+            raise BadRequest(f"field label not supported: {path}")
         value = re.sub(r"\\([\\,=])", r"\1", raw)
         found.append(Requirement(path, operator, frozenset((value,))))
     return Selector(tuple(found))

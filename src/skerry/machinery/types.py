@@ -90,10 +90,7 @@ META = FieldType(
         "finalizers": FieldType(Shape.LIST, element=SCALAR),
         "ownerReferences": FieldType(
             Shape.LIST,
-            element=FieldType(
-                Shape.MAP,
-                dict.fromkeys(("apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"), SCALAR),
-            ),
+            element=ATOMIC,
             keys=("uid",),
         ),
     },

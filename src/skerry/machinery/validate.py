@@ -105,9 +105,9 @@ def _wrong_type(value: Any, kind: str, path: str, found: list[Cause]) -> None:
 def _by_type(kind: str, schema: Json) -> list[Check | None]:
     match kind:
         case "string":
-            return [_length(schema), _pattern(schema), _format(schema)]
+            return [_first(_length(schema), _pattern(schema)), _format(schema)]
         case "integer" | "number":
-            return [_range(schema)]
+            return [_range(schema), _width(schema)]
         case "array":
             return [_items(schema), _item_count(schema), _list_type(schema)]
         case "object":
@@ -119,6 +119,22 @@ def _by_type(kind: str, schema: Json) -> list[Check | None]:
 
 def _fail(path: str, value: Any, text: str, found: list[Cause]) -> None:
     found.append(causes.invalid(path, value, f"{path} {BODY} {text}"))
+
+
+def _first(*checks: Check | None) -> Check | None:
+    """Report only what the first failing check finds, as Kubernetes does for the length and the pattern of a string."""
+    present = [check for check in checks if check is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+
+    def check(value: Any, path: str, found: list[Cause]) -> None:
+        before = len(found)
+        for each in present:
+            each(value, path, found)
+            if len(found) > before:
+                return
+
+    return check
 
 
 def _length(schema: Json) -> Check | None:
@@ -162,6 +178,20 @@ def _range(schema: Json) -> Check | None:
             _fail(path, value, f"should be greater than {'' if open_low else 'or equal to '}{causes.go_value(low)}", found)
         if step is not None and value % step:
             _fail(path, value, f"should be a multiple of {causes.go_value(step)}", found)
+
+    return check
+
+
+def _width(schema: Json) -> Check | None:
+    """Integers of 32 and 64 bits; the cause has no field, as Kubernetes reports it."""
+    bits = {"int32": 32, "int64": 64}.get(schema.get("format", ""))
+    if bits is None:
+        return None
+    most = 2 ** (bits - 1)
+
+    def check(value: Any, path: str, found: list[Cause]) -> None:
+        if not -most <= value < most:
+            found.append(causes.invalid("<nil>", "", f"Checked value must be of type integer with format int{bits} in {path}"))
 
     return check
 
@@ -247,7 +277,7 @@ def _members(schema: Json) -> Check | None:
                 child(member, f"{path}.{name}" if path else name, found)
         found.extend(causes.required(f"{path}.{name}" if path else name) for name in required if name not in value)
         if embedded:
-            found.extend(causes.required(f"{path}.{name}", "must not be empty") for name in ("apiVersion", "kind") if not value.get(name))
+            found.extend(causes.required(f"{path}.{name}") for name in ("apiVersion", "kind") if not value.get(name))
 
     return check
 
@@ -292,8 +322,9 @@ def _combined(schema: Json) -> Check | None:
                 "must validate at least one schema (anyOf)".replace("in body ", ""),
                 found,
             )
-        if one and sum(passes(each, value, path) for each in one) != 1:
-            _fail(path, value if not isinstance(value, dict | list) else "", "must validate one and only one schema (oneOf)", found)
+        if one and (valid := sum(passes(each, value, path) for each in one)) != 1:
+            many = f"Found {valid} valid alternatives" if valid else "Found none valid"
+            found.append(causes.invalid("<nil>", "", f'"{path}" must validate one and only one schema (oneOf). {many}'))
         if never is not None and passes(never, value, path):
             _fail(path, value if not isinstance(value, dict | list) else "", "must not validate the schema (not)", found)
 
@@ -357,6 +388,6 @@ def _format(schema: Json) -> Check | None:
 
     def check(value: Any, path: str, found: list[Cause]) -> None:
         if not valid(value):
-            found.append(causes.invalid(path, value, f'{path} in body must be of type {name}: "{value}"'))
+            found.append(causes.type_invalid(path, value, f'{path} in body must be of type {name}: "{value}"'))
 
     return check

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.kit import yamls
-from skerry.machinery import meta, protobuf
+from skerry.machinery import causes, meta, protobuf
 from skerry.machinery.document import parse
-from skerry.machinery.errors import BadRequest, UnsupportedMediaType
+from skerry.machinery.errors import BadRequest, UnsupportedMediaType, invalid
 from skerry.machinery.resource import Resource
 from skerry.restapi.context import Call
 from skerry.restapi.negotiate import body_type
@@ -55,12 +55,12 @@ def checked(call: Call, value: Any, doubled: list[str]) -> Json:
     api_version, kind = value.get("apiVersion", ""), value.get("kind", "")
     if not kind or not isinstance(kind, str):
         raise BadRequest(f"Object 'Kind' is missing in the body; expected {resource.api_version}, Kind={resource.kind}")
-    if not api_version or not isinstance(api_version, str):
-        raise BadRequest(f"Object 'apiVersion' is missing in the body; expected {resource.api_version}, Kind={resource.kind}")
     if api_version != resource.api_version:
         raise BadRequest(f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})")
     if kind != resource.kind:
-        raise BadRequest(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: kind does not match')
+        metadata = value.get("metadata")
+        name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+        raise invalid(kind, resource.group, name, [causes.invalid("kind", kind, f"must be {resource.kind}")])
     settle(call, value, doubled)
     return value
 
@@ -69,7 +69,11 @@ def settle(call: Call, value: Json, doubled: list[str]) -> None:
     """Drop unknown fields, and say so in the way that was asked for."""
     if value.get("metadata") is None:
         value["metadata"] = {}
-    unknown = meta.decode(value["metadata"])
+    try:
+        unknown = meta.decode(value["metadata"])
+    except BadRequest as error:
+        resource = call.resource
+        raise BadRequest(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {error}') from error
     unknown += call.resource.schema.prune(value)
     policy = call.options.validation
     if policy == "Ignore" or not (unknown or doubled):

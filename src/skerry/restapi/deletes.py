@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from skerry.kit.clock import rfc3339
-from skerry.machinery.errors import STALE, BadRequest, conflict, not_found
+from skerry.machinery import causes
+from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Invalid, conflict, invalid, not_found
+from skerry.machinery.meta import go_type
 from skerry.restapi import namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -30,6 +32,7 @@ from skerry.store.contract import RevisionConflict
 Json = dict[str, Any]
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+RECREATED = "The object might have been deleted and then recreated"
 POLICIES = {"Background": "", "Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 
@@ -43,27 +46,53 @@ class DeleteOptions:
 
 
 async def _options(call: Call) -> DeleteOptions:
-    data = await call.request.body()
-    body: Json = {}
-    if data.strip():
-        value, _ = decode(data, body_type(call.request.header(b"content-type"), JSON, YAML, PROTOBUF))
-        if not isinstance(value, dict):
-            raise BadRequest("the body of a delete must be DeleteOptions")
-        body = value
+    body = await _body(call)
     preconditions = body.get("preconditions") or {}
     if body.get("dryRun"):
         if body["dryRun"] != ["All"]:
-            raise BadRequest('DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: supported values: "All"')
+            raise _wrong(causes.not_supported("dryRun", body["dryRun"], ["All"]))
         call.options.dry_run = True
     policy = body.get("propagationPolicy") or call.options.propagation
     orphan = body.get("orphanDependents", call.options.orphan)
     if policy and orphan is not None:
-        raise BadRequest("orphanDependents and deletionPropagation cannot be both set")
+        raise _wrong(causes.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"))
     if policy and policy not in POLICIES:
-        raise BadRequest(f'propagationPolicy: Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan"')
+        raise _wrong(causes.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
     if orphan is not None:
         policy = "Orphan" if orphan else "Background"
     return DeleteOptions(str(preconditions.get("uid") or ""), str(preconditions.get("resourceVersion") or ""), policy)
+
+
+FIELDS: dict[str, tuple[type, str]] = {
+    "gracePeriodSeconds": (int, "int64"),
+    "preconditions": (dict, "v1.Preconditions"),
+    "orphanDependents": (bool, "bool"),
+    "propagationPolicy": (str, "v1.DeletionPropagation"),
+    "dryRun": (list, "[]string"),
+}
+"""The Go types of DeleteOptions' fields, for the words of an error."""
+
+
+async def _body(call: Call) -> Json:
+    """Read DeleteOptions; an option that cannot be understood must not delete anything: raises BadRequest."""
+    data = await call.request.body()
+    if not data.strip():
+        return {}
+    value, _ = decode(data, body_type(call.request.header(b"content-type"), JSON, YAML, PROTOBUF))
+    if not isinstance(value, dict):
+        raise BadRequest("the body of a delete must be DeleteOptions")
+    kind = value.get("kind") or "DeleteOptions"
+    if kind != "DeleteOptions":
+        raise BadRequest(f'no kind "{kind}" is registered for version "{value.get("apiVersion", "")}" as options of a delete')
+    for name, (expected, go_name) in FIELDS.items():
+        sent = value.get(name)
+        if sent is not None and (not isinstance(sent, expected) or (expected is int and isinstance(sent, bool))):
+            raise BadRequest(f"json: cannot unmarshal {go_type(sent)} into Go struct field DeleteOptions.{name} of type {go_name}")
+    return value
+
+
+def _wrong(cause: Cause) -> Invalid:
+    return invalid("DeleteOptions", "meta.k8s.io", "", [cause])
 
 
 async def delete(call: Call) -> Response:
@@ -88,14 +117,19 @@ async def delete(call: Call) -> Response:
 
 
 def _preconditions(call: Call, item: Item, options: DeleteOptions) -> None:
-    resource = call.resource
     uid = item.decode()["metadata"]["uid"] if options.uid else ""
     if options.uid and options.uid != uid:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
-        raise conflict(resource.plural, resource.group, call.name, why)
+        raise _unmet(call, f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). {RECREATED}")
     if options.revision and options.revision != str(item.revision):
-        why = f"Precondition failed: ResourceVersion in precondition: {options.revision}, ResourceVersion in object meta: {item.revision}"
-        raise conflict(resource.plural, resource.group, call.name, why)
+        text = (
+            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record ({item.revision})"
+        )
+        raise _unmet(call, f"{text}. The object might have been modified")
+
+
+def _unmet(call: Call, why: str) -> Conflict:
+    """Say which precondition does not hold, of which kind, as Kubernetes does here."""
+    return conflict(call.resource.kind, call.resource.group, call.name, why)
 
 
 async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item, Json | None]:
@@ -115,7 +149,8 @@ async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item,
         metadata["finalizers"] = finalizers
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = rfc3339(call.parts.clock.now())
-        metadata["deletionGracePeriodSeconds"] = 0
+        if not is_namespace:
+            metadata["deletionGracePeriodSeconds"] = 0
         if metadata.get("generation"):
             metadata["generation"] += 1
         if is_namespace:
@@ -140,7 +175,8 @@ async def delete_all(call: Call) -> Response:
             except RevisionConflict as error:
                 row = error.current
                 present = Item(item.place, row.revision, row.value) if row else None
-    body = await list_body(call.resource, call.form, found, {"resourceVersion": str(revision)}, call.parts.clock.now(), "")
+    metadata = {"resourceVersion": str(revision)} | ({} if call.resource.strategic else {"continue": ""})
+    body = await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), "")
     return Response(body)
 
 

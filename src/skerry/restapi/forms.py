@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from skerry.machinery.document import dumps
+from skerry.machinery.errors import BadRequest
 from skerry.machinery.resource import Resource
 from skerry.machinery.table import definitions, row_maker
 from skerry.restapi.cache import Item
@@ -49,6 +50,9 @@ class RowMaker:
         self._cells = row_maker(resource)
         self._version = form.version
         self._include = include or "Metadata"
+        if self._include not in {"None", "Metadata", "Object"}:
+            text = f"Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+            raise BadRequest(f"Unable to convert to Table as requested: includeObject: {text}")
 
     def row(self, item: Item, now: datetime) -> Json:
         """One row."""
@@ -58,6 +62,8 @@ class RowMaker:
             row["object"] = obj
         elif self._include == "Metadata":
             row["object"] = metadata_only(obj, self._version)
+        else:
+            row["object"] = None
         return row
 
 

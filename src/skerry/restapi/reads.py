@@ -60,7 +60,7 @@ async def _in_time(waiting: Coroutine[None, None, None], wanted: int, current: i
             await waiting
     except TimeoutError:
         cause = Cause("ResourceVersionTooLarge", "Too large resource version")
-        raise Timeout(f"Too large resource version: {wanted}, current: {current}", causes=[cause], retry_after=1) from None
+        raise Timeout(f"Timeout: Too large resource version: {wanted}, current: {current}", causes=[cause], retry_after=1) from None
 
 
 def revision_of(text: str, name: str) -> int | None:
@@ -91,7 +91,7 @@ def _decode_continue(token: str) -> Continue:
         namespace, _, name = body["start"].partition("/")
         return Continue(int(body["rv"]), namespace, name)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadRequest(f"continue key is not valid: {token}") from None
+        raise BadRequest(f"invalid continue token: continue key is not valid: {token}") from None
 
 
 async def items(call: Call) -> Response:
@@ -102,6 +102,8 @@ async def items(call: Call) -> Response:
     include = call.request.query.get("includeObject", "")
     found, revision, token, remaining = await page(call, selection)
     metadata: dict[str, object] = {"resourceVersion": str(revision)}
+    if not call.resource.strategic and not call.form.kind:
+        metadata["continue"] = ""  # as custom resources have it; Kubernetes' own kinds leave it out
     if token is not None:
         metadata["continue"] = token.encode()
         if remaining is not None:

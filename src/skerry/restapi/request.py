@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from skerry.machinery.errors import BadRequest, RequestEntityTooLarge
+from skerry.machinery import causes
+from skerry.machinery.errors import BadRequest, Cause, RequestEntityTooLarge, invalid
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MOST_BODY_BYTES = 3 * 1024 * 1024
+MOST_MANAGER_BYTES = 128
 
 
 @dataclass(slots=True)
@@ -109,23 +111,27 @@ def _inflate(data: bytes) -> bytes:
     return plain
 
 
-def options(query: dict[str, str]) -> Options:
-    """Parse and check the query parameters; raises BadRequest."""
+OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
+
+
+def options(query: dict[str, str], method: str = "GET") -> Options:
+    """Parse and check the query parameters; raises BadRequest, or Invalid about the options of this method."""
     if not query:
         return Options()
+    kind = OPTIONS.get(method, "ListOptions")
     dry = query.get("dryRun", "")
     if dry not in {"", "All"}:
-        raise BadRequest(f'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "{dry}": supported values: "All"')
+        raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("dryRun", [dry], ["All"])])
     validation = query.get("fieldValidation") or "Warn"
     if validation not in {"Strict", "Warn", "Ignore"}:
-        raise BadRequest(f'fieldValidation: Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"')
+        raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])])
     manager = query.get("fieldManager", "")
-    if len(manager) > 128 or not manager.isprintable():
-        raise BadRequest("fieldManager: Invalid value: must be at most 128 printable characters")
+    if wrong := _manager_problem(manager):
+        raise invalid(kind, "meta.k8s.io", "", [wrong])
     return Options(
         labels=query.get("labelSelector", ""),
         fields=query.get("fieldSelector", ""),
-        limit=_number(query, "limit"),
+        limit=max(0, _number(query, "limit")),
         continuation=query.get("continue", ""),
         revision=query.get("resourceVersion", ""),
         match=query.get("resourceVersionMatch", ""),
@@ -141,6 +147,15 @@ def options(query: dict[str, str]) -> Options:
         orphan=_flag(query, "orphanDependents"),
         pretty=_flag(query, "pretty") or False,
     )
+
+
+def _manager_problem(manager: str) -> Cause | None:
+    if len(manager.encode()) > MOST_MANAGER_BYTES:
+        return causes.too_long("fieldManager", MOST_MANAGER_BYTES)
+    for place, letter in enumerate(manager):
+        if not letter.isprintable():
+            return causes.invalid("fieldManager", manager, f"invalid character U+{ord(letter):04X} (at position {place})")
+    return None
 
 
 def _number(query: dict[str, str], name: str) -> int:

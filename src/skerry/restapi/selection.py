@@ -40,7 +40,15 @@ class Selection:
             return ("DELETED", event.item) if before else None
         if self.has(event.item):
             return ("MODIFIED" if before else "ADDED"), event.item
-        return ("DELETED", event.item) if before else None
+        return ("DELETED", _left(event)) if before else None
+
+
+def _left(event: Event) -> Item:
+    """What a watcher is shown of an object that leaves his choice: the version that he knew, at the revision of the change."""
+    old = event.previous or event.item
+    name = b'"resourceVersion":"'
+    value = old.value.replace(name + b'%d"' % old.revision, name + b'%d"' % event.revision, 1)
+    return Item(old.place, event.revision, value)
 
 
 def select(resource: Resource, namespace: str, options: Options) -> Selection:
@@ -48,5 +56,5 @@ def select(resource: Resource, namespace: str, options: Options) -> Selection:
     if not options.labels and not options.fields:
         return Selection(resource, namespace)
     supported = {"metadata.name", *(("metadata.namespace",) if resource.namespaced else ()), *resource.selectable}
-    fields = parse_fields(options.fields, supported.__contains__, resource.api_version, resource.kind) if options.fields else EVERYTHING
+    fields = parse_fields(options.fields, supported.__contains__) if options.fields else EVERYTHING
     return Selection(resource, namespace, parse_labels(options.labels), fields)

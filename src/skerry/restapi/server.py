@@ -30,10 +30,11 @@ from skerry.machinery.errors import (
     ServiceUnavailable,
     Subject,
     Unauthorized,
+    not_found,
 )
 from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User
 from skerry.machinery.resource import Resource
-from skerry.restapi import deletes, reads, watching, writes
+from skerry.restapi import deletes, patching, reads, watching, writes
 from skerry.restapi.context import Call, Parts
 from skerry.restapi.contract import Audit, Authenticator, Authorizer, Peer, Record
 from skerry.restapi.decode import body_object
@@ -59,7 +60,7 @@ HANDLERS: Mapping[str, Handler] = {
     "watch": watching.watch,
     "create": writes.create,
     "update": writes.update,
-    "patch": writes.patch,
+    "patch": patching.patch,
     "delete": deletes.delete,
     "deletecollection": deletes.delete_all,
 }
@@ -183,13 +184,9 @@ class ApiServer:
         if found is None or (found.group, found.version) == ("", ""):
             return await self._other(request, attributes), attributes
         resource = self.registry.find(found.group, found.version, found.plural)
-        opts = options(request.query)
-        name = found.name
-        if opts.watch and name and request.method == "GET":
-            # the old form of watching one object
-            opts.fields, found = f"metadata.name={name}", found._replace(name="")
+        opts = options(request.query, request.method)
         action = verb(request.method, named=bool(found.name), watches=opts.watch)
-        attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, name)
+        attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, found.name)
         self._authorize(attributes)
         if resource is None or (found.namespace and not resource.namespaced):
             raise NotFound
@@ -204,9 +201,10 @@ class ApiServer:
     def _call(self, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
         allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
         if found.subresource and found.subresource not in subresources(resource):
-            raise NotFound
+            raise not_found(resource.plural, resource.group, found.name)
         if action not in allowed or (resource.namespaced and not found.namespace and action not in {"list", "watch"}):
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            about = Subject("", resource.group, resource.plural)
+            raise MethodNotAllowed("the server does not allow this method on the requested resource", subject=about)
         accepted = form(request.header(b"accept")) if action != "deletecollection" else PLAIN
         return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 

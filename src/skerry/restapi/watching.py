@@ -11,8 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 
+from skerry.machinery import causes
 from skerry.machinery.document import dumps
-from skerry.machinery.errors import ApiError, Cause, Expired, Invalid, Subject
+from skerry.machinery.errors import ApiError, Expired, invalid
 from skerry.restapi.cache import Event, Item, Watcher
 from skerry.restapi.context import Call
 from skerry.restapi.forms import RowMaker, metadata_only, served, table
@@ -31,14 +32,12 @@ SHORTEST, LONGEST = 1800.0, 3600.0
 async def watch(call: Call) -> Response:
     """Answer with a stream of events."""
     options = call.options
+    if options.match and options.initial_events is None:
+        cause = causes.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+        raise invalid("ListOptions", "meta.k8s.io", "", [cause])
     if options.initial_events and options.match != "NotOlderThan":
-        text = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        cause = Cause("FieldValueForbidden", text, "resourceVersionMatch")
-        raise Invalid(
-            f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}',
-            subject=Subject("", "meta.k8s.io", "ListOptions"),
-            causes=[cause],
-        )
+        cause = causes.forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        raise invalid("ListOptions", "meta.k8s.io", "", [cause])
     selection = select(call.resource, call.namespace, options)
     asked = revision_of(options.revision, "resourceVersion")
     cache = call.cache
@@ -58,7 +57,7 @@ async def watch(call: Call) -> Response:
             return Response(stream=_single(error))
     cache.watchers.add(watcher)
     stream = _Stream(call, watcher, start)
-    frames = stream.frames(initial, selection.see, mark_initial=bool(options.initial_events))
+    frames = stream.frames(initial, selection.see, mark_initial=bool(options.initial_events and options.bookmarks))
     return Response(stream=frames, gone=watcher.drop)
 
 

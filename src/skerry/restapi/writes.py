@@ -1,8 +1,8 @@
-"""create, update and patch: from what a caller sent to what is stored.
+"""create and update: from what a caller sent to what is stored.
 
 Every write takes the same steps: decode, merge with what is there, keep what the server keeps,
-default, own fields, validate, store with compare-and-swap. A patch without a revision of its
-own is tried again when somebody else was faster; an update is not.
+default, own fields, validate, store with compare-and-swap. Patches end with the same steps
+(``patching.py``).
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ import uuid
 from typing import Any
 
 from skerry.kit.clock import rfc3339
-from skerry.machinery import causes, meta, ownership, patches
+from skerry.machinery import causes, meta, ownership
 from skerry.machinery.document import Gapped, gapped, loads
 from skerry.machinery.errors import (
     STALE,
     ApiError,
     BadRequest,
-    Conflict,
-    Invalid,
     NotFound,
-    Subject,
     already_exists,
     conflict,
     invalid,
     not_found,
 )
 from skerry.machinery.resource import Look
-from skerry.machinery.types import META, SCALAR, FieldType, Shape
 from skerry.restapi import decode, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -41,6 +37,8 @@ from skerry.store.contract import RevisionConflict, Value, Write
 Json = dict[str, Any]
 
 TRIES = 6
+SERVER_SET = frozenset(("generation", "creationTimestamp", "deletionGracePeriodSeconds"))
+"""What a caller may send and the server quietly keeps."""
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -54,7 +52,7 @@ async def create(call: Call) -> Response:
 async def insert(call: Call, obj: Json) -> Item:
     """Store a new object."""
     resource, metadata = call.resource, obj["metadata"]
-    _settle_namespace(call, metadata)
+    settle_namespace(call, metadata)
     if metadata.get("resourceVersion") not in {None, "", "0"}:
         raise BadRequest("resourceVersion should not be set on objects to be created")
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
@@ -72,9 +70,9 @@ async def insert(call: Call, obj: Json) -> Item:
         obj.pop("status", None)
     if resource.key == "namespaces":
         namespaces.on_create(obj)
-    _complete(call, obj)
+    complete(call, obj)
     ownership.on_write(None, obj, resource.schema.type, writer(call))
-    _validate(call, obj, None)
+    validate(call, obj, None)
     call.name = metadata.get("name", "")
     try:
         return await store(call, obj, 0)
@@ -89,29 +87,31 @@ def conflict_on_generated(call: Call) -> ApiError:
     return already_exists(call.resource.plural, call.resource.group, call.name)
 
 
-def _settle_namespace(call: Call, metadata: Json) -> None:
+def settle_namespace(call: Call, metadata: Json) -> None:
+    """Hold the object's namespace against that of the request, or fill it in; raises BadRequest."""
     if not call.resource.namespaced:
         if metadata.get("namespace"):
             raise BadRequest("namespace may not be set on an object of this kind")
         return
     sent = metadata.get("namespace") or call.namespace
     if sent != call.namespace:
-        raise BadRequest(
-            f"the namespace of the provided object does not match the namespace sent on the request ({sent} != {call.namespace})"
-        )
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     metadata["namespace"] = call.namespace
 
 
-def _complete(call: Call, obj: Json) -> None:
+def complete(call: Call, obj: Json) -> None:
+    """Bring an object into the form that is stored: the kind's own preparation, then the schema's defaults."""
     if call.resource.prepare is not None:
         call.resource.prepare(obj)
     call.resource.schema.default(obj)
 
 
-def _validate(call: Call, obj: Json, old: Json | None) -> None:
+def validate(call: Call, obj: Json, old: Json | None) -> None:
+    """Hold an object against metadata's rules, the schema and the kind's rules, in that order; raises Invalid with every cause."""
     resource, metadata = call.resource, obj["metadata"]
     found = meta.validate(metadata, namespaced=resource.namespaced) if old is None else meta.validate_update(metadata, old["metadata"])
     found += resource.schema.validate(obj)
+    call.warnings += [warning for warning in meta.warnings(metadata) if warning not in call.warnings]
     if not found:
         look = Look(obj, old, status=call.subresource == "status")
         for rule in resource.rules:
@@ -187,7 +187,7 @@ async def update(call: Call) -> Response:
     name = metadata.setdefault("name", call.name)
     if name != call.name:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
-    _settle_namespace(call, metadata)
+    settle_namespace(call, metadata)
     item = await current(call)
     resource = call.resource
     revision = metadata.get("resourceVersion", "")
@@ -201,7 +201,7 @@ async def update(call: Call) -> Response:
             return answer(call, await replace(call, item, copy.deepcopy(sent)))
         except RevisionConflict as error:
             if revision or error.current is None or attempt == TRIES - 1:
-                raise _lost(call, error) from None
+                raise lost(call, error) from None
             item = _newer(error)
     raise AssertionError("unreachable")
 
@@ -213,7 +213,8 @@ def _newer(error: RevisionConflict) -> Item:
     return Item((row.key.namespace, row.key.name), row.revision, row.value)
 
 
-def _lost(call: Call, error: RevisionConflict) -> ApiError:
+def lost(call: Call, error: RevisionConflict) -> ApiError:
+    """What to tell a caller whose write came second."""
     resource = call.resource
     if error.current is None:
         return not_found(resource.plural, resource.group, call.name)
@@ -223,14 +224,15 @@ def _lost(call: Call, error: RevisionConflict) -> ApiError:
 async def replace(call: Call, item: Item, new: Json) -> Item:
     """Store ``new`` in the place of ``item``; raises RevisionConflict if that is no longer current."""
     old = served_object(call, item)
-    _check_uid(call, new, old)
+    check_uid(call, new, old)
     _keep(call, new, old)
-    _complete(call, new)
+    complete(call, new)
     ownership.on_write(old, new, call.resource.schema.type, writer(call))
     return await finish(call, item, new, old)
 
 
-def _check_uid(call: Call, new: Json, old: Json) -> None:
+def check_uid(call: Call, new: Json, old: Json) -> None:
+    """Hold a sent uid against the object's; raises Conflict."""
     sent, is_now = new["metadata"].get("uid"), old["metadata"]["uid"]
     if sent and sent != is_now:
         why = f"Precondition failed: UID in precondition: {sent}, UID in object meta: {is_now}"
@@ -258,9 +260,9 @@ def _keep(call: Call, new: Json, old: Json) -> None:
         new.setdefault("spec", {})["finalizers"] = finalizers or []
         return
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace"):
-        if name in was and (name not in metadata or name in {"generation", "deletionTimestamp", "deletionGracePeriodSeconds"}):
+        if name in was and (name not in metadata or name in SERVER_SET):
             metadata[name] = was[name]
-        elif name not in was:
+        elif name not in was and name != "deletionTimestamp":
             metadata.pop(name, None)
     if was.get("generateName") and "generateName" not in metadata:
         metadata["generateName"] = was["generateName"]
@@ -280,167 +282,13 @@ async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
         ignored = {"metadata", "apiVersion", "kind", *(("status",) if resource.status else ())}
         if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    _validate(call, new, old)
+    validate(call, new, old)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if new == old:
         return item
     metadata = new["metadata"]
     if metadata.get("deletionTimestamp") and not metadata.get("finalizers") and not (new.get("spec") or {}).get("finalizers"):
-        return await store(call, new, item.revision, delete=True)
+        # watchers are shown what was there; the caller sees his change, at the revision that it was made on
+        await store(call, old, item.revision, delete=True)
+        return Item(item.place, item.revision, encode(call, new).at(str(item.revision)))
     return await store(call, new, item.revision)
-
-
-async def patch(call: Call) -> Response:
-    """Answer a PATCH."""
-    media = decode.patch_type(call)
-    if call.options.force is not None and media != decode.APPLY:
-        raise Invalid(
-            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch',
-            subject=Subject("", "meta.k8s.io", "PatchOptions"),
-            causes=[causes.forbidden("force", "may not be specified for non-apply patch")],
-        )
-    data = await call.request.body()
-    if media == decode.APPLY:
-        return await _apply(call, data)
-    document, doubled = decode.decode(data, media)
-    for _ in range(TRIES):
-        item = await current(call)
-        old = served_object(call, item)
-        new = _patched(call, media, old, document)
-        sent = (new.get("metadata") or {}).get("resourceVersion") if isinstance(new, dict) else None
-        pinned = sent not in {None, "", str(item.revision)}
-        if pinned:
-            raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
-        new = _checked_patch(call, new, doubled)
-        try:
-            return answer(call, await replace(call, item, new))
-        except RevisionConflict as error:
-            if _names_revision(document):
-                raise _lost(call, error) from None
-            await call.parts.feeds.reached(await call.parts.store.head())
-    raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
-
-
-def _names_revision(document: Any) -> bool:
-    return isinstance(document, dict) and bool((document.get("metadata") or {}).get("resourceVersion"))
-
-
-def _patched(call: Call, media: str, old: Json, document: Any) -> Any:
-    if media == decode.MERGE:
-        if not isinstance(document, dict):
-            raise BadRequest("a merge patch must be a JSON object")
-        return patches.merge_patch(old, document)
-    if media == decode.STRATEGIC:
-        return patches.strategic_patch(old, document, call.resource.schema.document)
-    try:
-        return patches.json_patch(old, document)
-    except Invalid as error:
-        subject = Subject(call.name, call.resource.group, call.resource.kind)
-        raise Invalid(error.message, subject=subject) from error
-
-
-def _checked_patch(call: Call, new: Any, doubled: list[str]) -> Json:
-    new = copy.deepcopy(new)
-    if isinstance(new, dict) and isinstance(new.get("metadata"), dict):
-        name = new["metadata"].get("name")
-        if name != call.name:
-            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
-    obj = decode.checked(call, new, doubled)
-    _settle_namespace(call, obj["metadata"])
-    return obj
-
-
-STATUS_ONLY = FieldType(Shape.MAP, {"apiVersion": SCALAR, "kind": SCALAR, "metadata": META, "status": SCALAR})
-
-
-async def _apply(call: Call, data: bytes) -> Response:
-    options = call.options
-    if not options.manager:
-        raise Invalid(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-            subject=Subject("", "meta.k8s.io", "PatchOptions"),
-            causes=[causes.required("fieldManager", "is required for apply patch")],
-        )
-    value, doubled = decode.decode(data, decode.APPLY)
-    config = decode.checked(call, value, doubled)
-    metadata = config["metadata"]
-    if metadata.setdefault("name", call.name) != call.name:
-        raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
-    _settle_namespace(call, metadata)
-    for _ in range(TRIES):
-        await fresh(call, None)
-        item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
-        try:
-            if item is None:
-                return answer(call, await _apply_new(call, copy.deepcopy(config)), 201)
-            return answer(call, await _apply_over(call, item, config))
-        except RevisionConflict:
-            if metadata.get("resourceVersion"):
-                raise conflict(call.resource.plural, call.resource.group, call.name, STALE) from None
-            await call.parts.feeds.reached(await call.parts.store.head())
-    raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
-
-
-async def _apply_new(call: Call, config: Json) -> Item:
-    resource = call.resource
-    if call.subresource:
-        raise not_found(resource.plural, resource.group, call.name)
-    if config["metadata"].get("uid"):
-        why = f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and no existing object was found"
-        raise conflict(resource.plural, resource.group, call.name, why)
-    kind = resource.schema.type
-    obj = ownership.apply(None, config, kind, writer(call, applies=True), force=bool(call.options.force), only=_part(call))
-    entries = obj["metadata"].pop("managedFields", [])
-    for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        obj["metadata"].pop(name, None)
-    obj["metadata"]["uid"] = str(uuid.uuid4())
-    obj["metadata"]["creationTimestamp"] = rfc3339(call.parts.clock.now())
-    if resource.generation:
-        obj["metadata"]["generation"] = 1
-    if resource.key == "namespaces":
-        namespaces.on_create(obj)
-    _complete(call, obj)
-    obj["metadata"]["managedFields"] = entries
-    _validate(call, obj, None)
-    return await store(call, obj, 0)
-
-
-def _part(call: Call) -> FieldType | None:
-    """What part of the object an apply may touch."""
-    if not call.resource.status:
-        return None
-    if call.subresource == "status":
-        return STATUS_ONLY
-    fields = {name: kind for name, kind in call.resource.schema.type.fields.items() if name != "status"}
-    return FieldType(Shape.MAP, fields)
-
-
-async def _apply_over(call: Call, item: Item, config: Json) -> Item:
-    old = served_object(call, item)
-    sent = config["metadata"].get("resourceVersion")
-    if sent and sent != str(item.revision):
-        raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
-    _check_uid(call, config, old)
-    try:
-        new = ownership.apply(
-            copy.deepcopy(old),
-            config,
-            call.resource.schema.type,
-            writer(call, applies=True),
-            force=bool(call.options.force),
-            only=_part(call),
-        )
-    except Conflict as error:
-        raise Conflict(error.message, subject=Subject(), causes=error.causes) from error
-    entries = new["metadata"].pop("managedFields", [])
-    if call.subresource == "status":
-        new = {**old, "metadata": dict(old["metadata"]), **({"status": new["status"]} if "status" in new else {})}
-    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"):
-        if name in old["metadata"]:
-            new["metadata"][name] = old["metadata"][name]
-    if call.resource.key == "namespaces":
-        new["spec"] = old.get("spec", {})
-    _complete(call, new)
-    if entries:
-        new["metadata"]["managedFields"] = entries
-    return await finish(call, item, new, old)

@@ -67,11 +67,11 @@ class GarbageCollector:
             self._queue_orphans()
 
     def _queue_orphans(self) -> None:
-        """Something went: look at everything that has an owner."""
+        """Something went: look at everything that has an owner, and at every owner that waits for its dependents to go."""
         for (api_version, kind), informer in self._informers.items():
             for obj in informer.all():
-                if obj["metadata"].get("ownerReferences"):
-                    metadata = obj["metadata"]
+                metadata = obj["metadata"]
+                if metadata.get("ownerReferences") or FOREGROUND in (metadata.get("finalizers") or ()):
                     key = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
                     self._queue.add(f"{api_version} {kind} {key}")
 
