@@ -10,7 +10,7 @@ import pytest
 
 from peers.clusterapi import ClusterApi
 from peers.kubernetes import NAMESPACED, Kubernetes
-from tests.e2e.server import SKERRY, Server, running
+from tests.e2e.server import SKERRY, Server, eventually, running
 
 pytestmark = pytest.mark.peer("kubernetes", "clusterapi")
 
@@ -82,7 +82,13 @@ def test_a_cluster_lives_its_whole_life_behind_the_real_controllers(site: Server
     wait(site, "life", "{.status.version}=v1.35.1")
     wait(site, "life", "{.status.phase}=Ready")
     site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=60s")
-    assert '"items":[]' in site.kubectl("get", "--raw", "/k8s/real/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
+    eventually(lambda: "Machine " not in site.kubectl("get", "observedobjects", "-n", "real"), 20)
+
+
+def test_a_proxied_call_is_judged_by_the_clusters_own_rbac_as_the_caller(site: Server) -> None:
+    assert "gitVersion" in site.kubectl("get", "--raw", "/k8s/real/version")
+    refused = site.kubectl("get", "--raw", "/k8s/real/api/v1/namespaces/team-a/secrets", ok=False)
+    assert 'User "admin" cannot list resource "secrets"' in refused
 
 
 def test_clusters_are_made_side_by_side_with_and_without_workers(site: Server) -> None:
