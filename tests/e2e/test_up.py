@@ -76,6 +76,23 @@ def test_both_kubectls_explain_and_list(up: Server, peer: str) -> None:
     assert "skerry:administrators" in up.kubectl("auth", "whoami", peer=peer)
 
 
+@pytest.mark.peer("kubernetes")
+def test_the_plan_and_the_parts_of_a_cluster_can_be_printed(up: Server) -> None:
+    def skerry(*arguments: str) -> str:
+        command = [str(SKERRY), *arguments, "-n", "demo", "--kubeconfig", str(up.kubeconfig)]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=30s")
+    assert "nothing to do" in skerry("explain", "cluster", "team-a.web")
+    assert '"phase": "Ready"' in skerry("explain", "cluster", "team-a.web", "-o", "json")
+    tree = skerry("tree", "cluster", "team-a.web")
+    assert tree.count("Machine web-") == 6
+    missing = [str(SKERRY), "explain", "cluster", "team-a.nothing", "-n", "demo", "--kubeconfig", str(up.kubeconfig)]
+    answer = subprocess.run(missing, capture_output=True, text=True, timeout=30, check=False)
+    assert answer.returncode == 1
+    assert 'clusters.fleet.skerry.dev "team-a.nothing" not found' in answer.stderr
+
+
 def test_everything_secret_can_be_read_by_its_owner_only(up: Server) -> None:
     loose = [path for path in up.data.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert loose == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli import agent, kubeconfig, serve
+from skerry.cli import agent, explain, kubeconfig, serve
 
 app = typer.Typer(
     name="skerry",
@@ -20,6 +20,8 @@ app.command("up")(serve.up)
 app.command("server")(serve.server)
 app.command("agent")(agent.agent)
 app.command("token")(agent.token)
+app.add_typer(explain.explain_app, name="explain")
+app.add_typer(explain.tree_app, name="tree")
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("version")(kubeconfig.version)
 
