@@ -50,7 +50,7 @@ def report(scenarios: Sequence[Scenario], ours: Player, theirs: Player, *, show:
             print(f"{scenario.name}")
             for difference in found:
                 print(f"   {difference}")
-    print("\n".join(f"{group:20} {total[group] - bad[group]:4} of {total[group]:4} equal" for group in total))
+    print("\n".join(f"{group:20} {total[group] - bad[group]:4} of {total[group]:4} equal, or excused" for group in total))
     return unexcused
 
 

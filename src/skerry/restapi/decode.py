@@ -52,6 +52,10 @@ def checked(call: Call, value: Any, doubled: list[str]) -> Json:
     resource = call.resource
     if not isinstance(value, dict):
         raise BadRequest(f"the body of the request must be a {resource.kind}, not a JSON {meta.go_type(value)}")
+    if is_built_in(resource):
+        # typed clients leave these out of Kubernetes' own kinds: the URL says what they are
+        value["apiVersion"] = value.get("apiVersion") or resource.api_version
+        value["kind"] = value.get("kind") or resource.kind
     api_version, kind = value.get("apiVersion", ""), value.get("kind", "")
     if not kind or not isinstance(kind, str):
         raise BadRequest(f"Object 'Kind' is missing in the body; expected {resource.api_version}, Kind={resource.kind}")

@@ -54,8 +54,8 @@ def failure(error: ApiError) -> Json:
         found["causes"] = [_cause(each.kind, each.message, each.field) for each in error.causes]
     if error.retry_after is not None:
         found["retryAfterSeconds"] = error.retry_after
-    if found:
-        status["details"] = found
+    if found or error.reason == "Invalid":
+        status["details"] = found  # kubectl words its message by whether details are there at all
     return status
 
 
