@@ -7,7 +7,9 @@ moves by itself. Times become ``<time>``, ages ``<age>``, continue tokens ``<con
 the random end of a generated name ``<random>`` (a scenario that wants one begins it with ``gen-``).
 
 Where several causes explain one error neither their order is compared (Kubernetes takes some of
-them out of Go maps) nor how often each is told (it checks some rules twice). Everything else
+them out of Go maps) nor how often each is told (it checks some rules twice). Nor is the order of
+managedFields: it follows the second in which each manager wrote, and the two servers' clocks
+tick between the steps as they like (``machinery``'s own tests hold the order). Everything else
 stands as it was sent: key order aside, an answer is compared whole, with the headers that
 clients act upon.
 """
@@ -158,7 +160,8 @@ def clean(value: Any, names: Names, path: tuple[str, ...] = ()) -> Any:
             value["resources"].sort(key=lambda each: each["name"])  # out of a Go map
         return _unordered_causes({key: clean(each, names, (*path, key)) for key, each in _metadata_first(_without_list_revision(value))})
     if isinstance(value, list):
-        return [clean(each, names, (*path, "*")) for each in value]
+        items = sorted(value, key=_manager) if path[-1:] == ("managedFields",) else value
+        return [clean(each, names, (*path, "*")) for each in items]
     if not isinstance(value, str) or value == "<revision>":
         return value
     if path[-2:] == ("metadata", "resourceVersion"):
@@ -168,6 +171,10 @@ def clean(value: Any, names: Names, path: tuple[str, ...] = ()) -> Any:
     if path[-2:] == ("cells", "*") and AGE.fullmatch(value):
         return "<age>"
     return names.text(value)
+
+
+def _manager(entry: Json) -> list[str]:
+    return [str(entry.get(key, "")) for key in ("manager", "operation", "apiVersion", "subresource")]
 
 
 def _metadata_first(value: Json) -> list[tuple[str, Any]]:
