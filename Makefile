@@ -37,6 +37,7 @@ check: setup ## format, lint, types, import contracts, size budgets, protocol, d
 	$(RUN) lint-imports
 	$(RUN) python tools/budgets.py
 	$(RUN) python tools/protoc.py --check
+	$(RUN) python tools/reference.py --check
 
 peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
 	python3 peers/build.py
@@ -44,8 +45,11 @@ peers: ## build the real Kubernetes programs that the tests talk to (about 45 mi
 bench: setup ## measure the store and field ownership
 	$(RUN) python -m bench.store
 
+reference: setup ## write docs/reference from the code
+	$(RUN) python tools/reference.py
+
 format: setup ## rewrite the code in the project's format
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-.PHONY: help setup up test check peers bench format
+.PHONY: help setup up test check peers bench reference format

@@ -50,20 +50,24 @@ class Program:
     log: Path
 
 
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now and that this process has not given out before."""
+def free_port(count: int = 1) -> int:
+    """Return the first of ``count`` neighbouring TCP ports of 127.0.0.1 that are free and that this process has not given out before."""
     for _ in range(200):
-        port = random.choice(PORTS)
-        if port in _taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _taken.add(port)
-        return port
+        first = random.choice(PORTS)
+        ports = range(first, first + count)
+        if not any(port in _taken for port in ports) and all(_is_free(port) for port in ports):
+            _taken.update(ports)
+            return first
     raise PeerFailed(f"no free port found in {PORTS.start}-{PORTS.stop - 1}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def clean_environment(home: Path, **extra: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ class Server:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.port = free_port()
+        self.port = free_port(2)  # the front door and, beside it, the gateway
         self.options = options
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -37,12 +37,12 @@ class Server:
         with self.log.open("ab") as log:
             command = [str(SKERRY), "up", "--data", str(self.data), "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        eventually(lambda: self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before, 20, self.log)
+        eventually(lambda: self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before, 60, self.log)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
         environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "PATH": os.environ["PATH"]}

@@ -11,19 +11,21 @@ from typing import Annotated
 
 import typer
 
+from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Level, LogLevel, Output, ask, fail, show
 from skerry.kit import log
+from skerry.kit.clock import rfc3339
 
-Kubeconfig = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
+Target = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
 Data = Annotated[Path, typer.Option("--data", help="Folder of the agent's key and certificate.")]
 
 
 def agent(
-    kubeconfig: Kubeconfig,
+    kubeconfig: Target,
     data: Data = Path(".skerry-agent"),
     server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door; needed to register.")] = "",
     server_ca: Annotated[Path | None, typer.Option("--server-ca", help="File with the root that signs the front door.")] = None,
     token: Annotated[str, typer.Option("--token", envvar="SKERRY_REGISTRATION_TOKEN", help="One-time registration token.")] = "",
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+    log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped."""
     from skerry.agent.identity import load
@@ -39,8 +41,7 @@ def agent(
         settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
         asyncio.run(_until_stopped(run(settings)))
     except (BadConnection, ApiError, OSError) as error:
-        typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
-        raise typer.Exit(1) from error
+        fail(getattr(error, "message", error))
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> None:
@@ -56,23 +57,20 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
 
 def token(
     management_cluster: Annotated[str, typer.Argument(help="Management cluster that the agent will speak for.")],
-    kubeconfig: Annotated[
-        Path, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig of Skerry's Kubernetes door.", exists=True)
-    ] = Path(".skerry/admin.kubeconfig"),
+    kubeconfig: Kubeconfig = KUBECONFIG,
+    output: Form = Output.TABLE,
 ) -> None:
     """Make a one-time token with which an agent can register within an hour, and print it."""
-    from skerry.client.connection import BadConnection
-    from skerry.client.http import HttpClient
-    from skerry.client.kubeconfig import read
-    from skerry.gateway.registration import new_token
-    from skerry.machinery.errors import ApiError
+    from skerry.client.contract import Client
+    from skerry.controllers.cluster.refs import MANAGEMENT
+    from skerry.gateway.registration import TOKEN_LIFETIME, new_token
 
-    async def make() -> str:
-        async with HttpClient(read(kubeconfig), user_agent="skerry-cli") as client:
-            return await new_token(client, management_cluster, datetime.now(UTC))
+    now = datetime.now(UTC)
 
-    try:
-        typer.echo(asyncio.run(make()))
-    except (BadConnection, ApiError) as error:
-        typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
-        raise typer.Exit(1) from error
+    async def make(client: Client) -> str:
+        await client.get(MANAGEMENT, management_cluster)
+        return await new_token(client, management_cluster, now)
+
+    made = ask(kubeconfig, make)
+    value = {"managementCluster": management_cluster, "token": made, "expires": rfc3339(now + TOKEN_LIFETIME)}
+    show([made], value, output)

@@ -5,69 +5,26 @@ The plan is computed by the very code that the controller runs, on what the Kube
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.client.contract import Client
+from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Output, ask, show
 
-Kubeconfig = Annotated[Path, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig of Skerry's Kubernetes door.")]
+if TYPE_CHECKING:
+    from skerry.client.contract import Client
+
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Management cluster.")]
 Name = Annotated[str, typer.Argument(help="Cluster, as PROVISIONER.NAME.")]
-DEFAULT = Path(".skerry/admin.kubeconfig")
 
 explain_app = typer.Typer(help="Print the plan that a controller follows.", no_args_is_help=True)
 tree_app = typer.Typer(help="Print an object and what belongs to it.", no_args_is_help=True)
 
 
-class Output(StrEnum):
-    """Forms of output."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-Form = Annotated[Output, typer.Option("--output", "-o", help="table, json or yaml.")]
-
-
-def _ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
-    from skerry.client.connection import BadConnection
-    from skerry.client.http import HttpClient
-    from skerry.client.kubeconfig import KubeconfigError, read
-    from skerry.machinery.errors import ApiError
-
-    async def run() -> Any:
-        async with HttpClient(read(kubeconfig), user_agent="skerry-cli") as client:
-            return await question(client)
-
-    try:
-        return asyncio.run(run())
-    except (KubeconfigError, BadConnection, ApiError) as error:
-        typer.echo(f"skerry: {getattr(error, 'message', error)}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _show(lines: list[str], value: Any, output: Output) -> None:
-    from skerry.kit import yamls
-
-    match output:
-        case Output.JSON:
-            typer.echo(json.dumps(value, indent=2))
-        case Output.YAML:
-            typer.echo(yamls.dump(value), nl=False)
-        case Output.TABLE:
-            typer.echo("\n".join(lines))
-
-
 @explain_app.command("cluster")
-def explain_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = DEFAULT, output: Form = Output.TABLE) -> None:
+def explain_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = KUBECONFIG, output: Form = Output.TABLE) -> None:
     """Print what the cluster controller would do now, and why."""
     from skerry.controllers.cluster.gather import gather
     from skerry.controllers.cluster.plan import as_json, explain, plan
@@ -85,12 +42,12 @@ def explain_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = D
         look = await gather(client, f"{namespace}/{name}", int(lease["spec"]["leaseTransitions"]))
         return plan(look.world, rfc3339(datetime.now(UTC)))
 
-    made = _ask(kubeconfig, question)
-    _show(explain(made), as_json(made), output)
+    made = ask(kubeconfig, question)
+    show(explain(made), as_json(made), output)
 
 
 @tree_app.command("cluster")
-def tree_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = DEFAULT, output: Form = Output.TABLE) -> None:
+def tree_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = KUBECONFIG, output: Form = Output.TABLE) -> None:
     """Print a cluster, its node pools, and the objects of its management cluster that it is made of."""
     from skerry.controllers.cluster import refs
     from skerry.kinds.observedobject import CLUSTER_LABEL
@@ -111,12 +68,17 @@ def tree_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = DEFA
             ],
         }
 
-    value = _ask(kubeconfig, question)
-    lines = [f"Cluster {name} ({value['cluster']['phase']})"]
-    lines += [f"├─ NodePool {each['name']} ({each['phase']})" for each in value["nodePools"]]
-    lines += [f"└─ {namespace}: {len(value['objects'])} objects"]
-    lines += [f"   ├─ {each['kind']} {each['name']} ({each['phase']})" for each in value["objects"]]
-    _show(lines, value, output)
+    value = ask(kubeconfig, question)
+    show(list(_drawn(value, namespace)), value, output)
+
+
+def _drawn(value: dict[str, Any], namespace: str) -> Iterator[str]:
+    cluster, pools, objects = value["cluster"], value["nodePools"], value["objects"]
+    yield f"Cluster {cluster['name']} ({cluster['phase']})"
+    yield from (f"├─ NodePool {each['name']} ({each['phase']})" for each in pools)
+    yield f"└─ {namespace}: {len(objects)} objects"
+    for place, each in enumerate(objects, 1):
+        yield f"   {'└─' if place == len(objects) else '├─'} {each['kind']} {each['name']} ({each['phase']})"
 
 
 def _phase(obj: dict[str, Any]) -> str:

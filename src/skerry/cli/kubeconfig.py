@@ -8,17 +8,25 @@ from typing import Annotated
 
 import typer
 
+from skerry.cli.common import Form, Output, fail, show
 
-def kubeconfig(data: Annotated[Path, typer.Option("--data", help="Data folder of the server.")] = Path(".skerry")) -> None:
-    """Print the administrator's kubeconfig of a server that was started with the same --data."""
+
+def kubeconfig(
+    data: Annotated[Path, typer.Option("--data", help="Data folder of the server.")] = Path(".skerry"), output: Form = Output.YAML
+) -> None:
+    """Print the administrator's kubeconfig of a server that runs with the same --data."""
+    from skerry.kit import yamls
+
     path = data / "admin.kubeconfig"
     try:
-        typer.echo(path.read_text(), nl=False)
+        text = path.read_text()
     except OSError as error:
-        typer.echo(f"skerry: {path} cannot be read ({error.strerror}); start the server with --data {data} first", err=True)
-        raise typer.Exit(1) from error
+        fail(f"{path} cannot be read ({error.strerror}); start the server with --data {data} first")
+    value = yamls.load(text)
+    show([f"{each['name']}\t{each['cluster']['server']}" for each in value["clusters"]], value, output)
 
 
-def version() -> None:
+def version(output: Form = Output.TABLE) -> None:
     """Print the version."""
-    typer.echo(installed("skerry"))
+    found = installed("skerry")
+    show([found], {"version": found}, output)

@@ -1,8 +1,4 @@
-"""The command line: one module per verb, this one puts them together.
-
-Exit codes: 0 done; 1 it failed, and the message says why; 2 the command line itself was wrong;
-130 stopped by Ctrl-C.
-"""
+"""The command line: one module per verb, this one puts them together."""
 
 from __future__ import annotations
 
@@ -10,9 +6,15 @@ import typer
 
 from skerry.cli import agent, explain, kubeconfig, serve
 
+EXIT_CODES = (
+    "Exit codes: 0 done, or a server that was told to stop; 1 it failed, and the message on standard error says why; "
+    "2 the command line was wrong; 130 interrupted by Ctrl-C."
+)
+
 app = typer.Typer(
     name="skerry",
     help="Self-managed mission control for Kubernetes fleets.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from skerry.cli.common import Level, LogLevel, fail
 from skerry.compose.settings import ServerSettings
 from skerry.kit import log
 
@@ -19,14 +20,13 @@ Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min
 GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
-Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
 def up(
     data: Data = Path(".skerry"),
     port: Port = 8443,
     sim: Annotated[bool, typer.Option("--sim", help="Run a simulated management cluster, called demo, to play with.")] = False,
-    log_level: Level = "info",
+    log_level: LogLevel = Level.INFO,
 ) -> None:
     """Start Skerry on this machine, with an embedded database, and say how to use it."""
     log.configure(level=log_level)
@@ -39,7 +39,7 @@ def server(
     gateway_port: GatewayPort = 8444,
     host: Host = "127.0.0.1",
     name: Names = None,
-    log_level: Level = "info",
+    log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
     log.configure(level=log_level)
@@ -55,8 +55,7 @@ def _serve(settings: ServerSettings, *, greet: bool, sim: bool) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings, greet=greet, sim=sim))
     except CANNOT_START as error:
-        typer.echo(f"skerry: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(error)
 
 
 async def _until_stopped(settings: ServerSettings, *, greet: bool, sim: bool) -> None:

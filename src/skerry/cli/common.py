@@ -1,0 +1,97 @@
+"""What the verbs share: options, forms of output, how the server is asked, and how a failure is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from skerry.client.contract import Client
+
+KUBECONFIG = Path(".skerry/admin.kubeconfig")
+PATIENCE_SECONDS = 0.5
+
+
+class Output(StrEnum):
+    """Forms of output: ``table`` for people, the others for programs."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+Kubeconfig = Annotated[Path, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig of Skerry's Kubernetes door.")]
+Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
+LogLevel = Annotated[Level, typer.Option("--log-level", help="How much is logged.")]
+
+
+def fail(why: object) -> NoReturn:
+    """End with exit code 1 and say why."""
+    typer.echo(f"skerry: {why}", err=True)
+    raise typer.Exit(1)
+
+
+def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
+    """Return what a question to the Kubernetes door is answered with; a refusal or a broken connection ends the program."""
+    from skerry.client.connection import BadConnection
+    from skerry.client.http import HttpClient
+    from skerry.client.kubeconfig import KubeconfigError, read
+    from skerry.machinery.errors import ApiError
+
+    async def run() -> Any:
+        connection = read(kubeconfig)
+        with progress(f"asking {connection.server}"):
+            async with HttpClient(connection, user_agent="skerry-cli") as client:
+                return await question(client)
+
+    try:
+        return asyncio.run(run())
+    except (KubeconfigError, BadConnection, ApiError) as error:
+        fail(getattr(error, "message", error))
+
+
+@contextlib.contextmanager
+def progress(doing: str) -> Iterator[None]:
+    """Show on a terminal what is being waited for, if it takes longer than half a second; needs a running event loop."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True).status(f"{doing} …")
+    later = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, status.start)
+    try:
+        yield
+    finally:
+        later.cancel()
+        status.stop()
+
+
+def show(lines: Sequence[str], value: Any, output: Output) -> None:
+    """Print the lines, or the value that they were made from."""
+    match output:
+        case Output.JSON:
+            typer.echo(json.dumps(value, indent=2))
+        case Output.YAML:
+            from skerry.kit import yamls
+
+            typer.echo(yamls.dump(value), nl=False)
+        case Output.TABLE:
+            typer.echo("\n".join(lines))

@@ -1,0 +1,106 @@
+"""The command line as people and scripts meet it: exit codes, forms of output, completion, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.server import SKERRY, Server, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("cli"), "--sim") as server:
+        yield server
+
+
+def skerry(*arguments: str, folder: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, without the user's own settings."""
+    done = subprocess.run(
+        [str(SKERRY), *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("up", "--port", "99999"), "65535"),
+        (("server", "--log-level", "loud"), "'debug', 'info', 'warning', 'error'"),
+        (("nonsense",), "No such command"),
+        (("explain", "cluster", "a.b"), "--namespace"),
+        (("agent",), "--kubeconfig"),
+        (("version", "-o", "xml"), "'table', 'json', 'yaml'"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_what_is_right(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    assert says in skerry(*arguments, folder=tmp_path, code=2).stderr
+
+
+def test_a_failure_ends_with_1_and_says_why_on_standard_error(tmp_path: Path) -> None:
+    for arguments in (("token", "sv-1"), ("kubeconfig",), ("tree", "cluster", "a.b", "-n", "demo")):
+        done = skerry(*arguments, folder=tmp_path, code=1)
+        assert done.stdout == ""
+        assert done.stderr.startswith("skerry: ")
+        assert "admin.kubeconfig" in done.stderr
+
+
+def test_an_agent_that_has_not_registered_is_told_what_it_needs(server: Server, tmp_path: Path) -> None:
+    done = skerry("agent", "--kubeconfig", str(server.kubeconfig), folder=tmp_path, code=2)
+    assert "skerry token" in done.stderr
+
+
+def test_every_form_of_output_says_the_same(server: Server, tmp_path: Path) -> None:
+    data = ("kubeconfig", "--data", str(server.data))
+    text = skerry(*data, folder=tmp_path).stdout
+    assert text == server.kubeconfig.read_text()
+    assert json.loads(skerry(*data, "-o", "json", folder=tmp_path).stdout) == yaml.safe_load(text)
+    assert f":{server.port}" in skerry(*data, "-o", "table", folder=tmp_path).stdout
+    version = skerry("version", folder=tmp_path).stdout.strip()
+    assert json.loads(skerry("version", "--output", "json", folder=tmp_path).stdout) == {"version": version}
+    assert yaml.safe_load(skerry("version", "--output", "yaml", folder=tmp_path).stdout) == {"version": version}
+
+
+def test_a_token_is_made_for_a_management_cluster_that_exists(server: Server, tmp_path: Path) -> None:
+    known = {"KUBECONFIG": str(server.kubeconfig)}
+    token = skerry("token", "demo", folder=tmp_path, **known).stdout.strip()
+    assert token.startswith("demo.")
+    assert "\n" not in token
+    made = json.loads(skerry("token", "demo", "-o", "json", folder=tmp_path, **known).stdout)
+    assert made["managementCluster"] == "demo"
+    assert made["token"] != token
+    assert made["expires"].endswith("Z")
+    assert '"nowhere" not found' in skerry("token", "nowhere", folder=tmp_path, code=1, **known).stderr
+
+
+def test_a_cluster_that_does_not_exist_is_said_not_to(server: Server, tmp_path: Path) -> None:
+    known = {"KUBECONFIG": str(server.kubeconfig)}
+    assert '"a.b" not found' in skerry("explain", "cluster", "a.b", "-n", "demo", folder=tmp_path, code=1, **known).stderr
+    assert "PROVISIONER.NAME" in skerry("explain", "cluster", "plain", "-n", "demo", folder=tmp_path, code=1, **known).stderr
+
+
+def test_a_server_that_does_not_answer_is_named(server: Server, tmp_path: Path) -> None:
+    away = tmp_path / "away.kubeconfig"
+    away.write_text(server.kubeconfig.read_text().replace(f":{server.port}", ":1"))
+    assert "127.0.0.1:1" in skerry("token", "demo", "--kubeconfig", str(away), folder=tmp_path, code=1).stderr
+
+
+def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
+    verbs = skerry(folder=tmp_path, _SKERRY_COMPLETE="complete_bash", COMP_WORDS="skerry to", COMP_CWORD="1").stdout.split()
+    assert verbs == ["token"]
+    options = skerry(folder=tmp_path, _SKERRY_COMPLETE="complete_bash", COMP_WORDS="skerry up --d", COMP_CWORD="2").stdout.split()
+    assert options == ["--data"]
+    assert "_SKERRY_COMPLETE" in skerry("--show-completion", "zsh", folder=tmp_path).stdout

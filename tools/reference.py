@@ -1,0 +1,133 @@
+"""Write docs/reference/ from the code: the command line (``cli.md``) and the kinds (``kinds.md``).
+
+Without arguments it writes the pages; ``--check`` fails where what is committed is stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from skerry.cli.main import EXIT_CODES, app
+from skerry.kinds import catalogue
+from skerry.machinery.resource import Resource
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference"
+HEAD = "<!-- Written by tools/reference.py: change the code, not this page. -->\n"
+
+Json = dict[str, Any]
+
+
+def command_line() -> Iterator[str]:
+    """The lines of cli.md."""
+    yield from ("# The command line", "", HEAD)
+    yield from (
+        "`skerry --install-completion` installs completion for the shell that it is called from (bash, zsh, fish or PowerShell).",
+        "",
+    )
+    yield from ("`--output json` and `--output yaml` print what programs can read; progress and messages go to standard error.", "")
+    yield from (EXIT_CODES, "")
+    root = typer.main.get_command(app)
+    for path, command in _commands(root, "skerry"):
+        arguments = [each for each in command.params if each.param_type_name == "argument"]
+        options = [each for each in command.params if each.param_type_name == "option" and each.name != "help"]
+        yield from (f"## `{' '.join([path, *(each.name.upper() for each in arguments)])}`", "", command.help or "", "")
+        if arguments or options:
+            yield from ("| | default | |", "|---|---|---|")
+            yield from (f"| `{each.name.upper()}` | | {each.help} |" for each in arguments)
+            yield from (f"| `{', '.join(each.opts)}` | {_default(each)} | {_explained(each)} |" for each in options)
+            yield ""
+
+
+def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def _default(option: Any) -> str:
+    if option.is_flag:
+        return "off"
+    value = getattr(option.default, "value", option.default)
+    return "required" if option.required else f"`{value}`" if value not in {None, ""} else ""
+
+
+def _explained(option: Any) -> str:
+    choices = getattr(option.type_descriptor.annotation, "__members__", {})
+    text = [option.help, f"One of {', '.join(f'`{each.value}`' for each in choices.values())}." if choices else ""]
+    text.append(f"Also taken from `{option.envvar}`." if option.envvar else "")
+    return " ".join(each for each in text if each)
+
+
+def kinds() -> Iterator[str]:
+    """The lines of kinds.md."""
+    yield from ("# Kinds", "", HEAD, f"API version `{catalogue.FLEET[0].api_version}`. `kubectl explain KIND.spec` shows the same.", "")
+    for resource in sorted(catalogue.FLEET, key=lambda each: each.kind):
+        yield from _kind(resource)
+
+
+def _kind(resource: Resource) -> Iterator[str]:
+    document = resource.schema.document
+    where = "in a namespace (its management cluster)" if resource.namespaced else "cluster-scoped"
+    known = f"`{resource.plural}`" + "".join(f", `{each}`" for each in resource.short_names)
+    yield from (f"## {resource.kind}", "", document.get("description", ""), "", f"{known}; {where}.", "")
+    if resource.key in catalogue.MIRRORED:
+        yield from ("Only Skerry's own components write it.", "")
+    if resource.selectable:
+        yield from (f"Field selectors: {', '.join(f'`{each}`' for each in ('metadata.name', *resource.selectable))}.", "")
+    yield from ("| field | type | |", "|---|---|---|")
+    for name, schema in document.get("properties", {}).items():
+        if name not in {"apiVersion", "kind", "metadata"}:
+            yield from _fields(name, schema, required=name in document.get("required", ()))
+    yield ""
+
+
+def _fields(path: str, schema: Json, *, required: bool) -> Iterator[str]:
+    below, suffix = schema, ""
+    while below.get("type") == "array" or isinstance(below.get("additionalProperties"), dict):
+        is_list = below.get("type") == "array"
+        below, suffix = (below["items"], suffix + "[]") if is_list else (below["additionalProperties"], suffix + ".*")
+    notes = [schema.get("description", ""), *_rules(schema, required=required)]
+    yield f"| `{path}{suffix}` | {below.get('type', 'any')} | {' '.join(each for each in notes if each)} |"
+    for name, inner in below.get("properties", {}).items():
+        yield from _fields(f"{path}{suffix}.{name}", inner, required=name in below.get("required", ()))
+
+
+def _rules(schema: Json, *, required: bool) -> Iterator[str]:
+    if required:
+        yield "Required."
+    if "default" in schema:
+        yield f"Default `{schema['default']}`."
+    if "enum" in schema:
+        yield f"One of {', '.join(f'`{each}`' for each in schema['enum'])}."
+    if "minimum" in schema or "maximum" in schema:
+        yield f"From {schema.get('minimum', '-∞')} to {schema.get('maximum', '∞')}."
+    if "pattern" in schema:
+        yield f"Must match `{schema['pattern'].replace('|', '&#124;')}`."
+
+
+PAGES = {"cli.md": command_line, "kinds.md": kinds}
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    stale = []
+    for name, lines in PAGES.items():
+        text = "\n".join(lines()).rstrip() + "\n"
+        if "--check" not in sys.argv:
+            TARGET.mkdir(parents=True, exist_ok=True)
+            (TARGET / name).write_text(text)
+        elif not (TARGET / name).exists() or (TARGET / name).read_text() != text:
+            stale.append(name)
+    if stale:
+        raise SystemExit(f"docs/reference: {', '.join(stale)} stale; run `python tools/reference.py`")
+
+
+if __name__ == "__main__":
+    main()
