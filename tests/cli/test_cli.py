@@ -20,12 +20,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def skerry(*arguments: str, folder: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+def skerry(*arguments: str, folder: Path, code: int = 0, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder, without the user's own settings."""
     done = subprocess.run(
         [str(SKERRY), *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "200", **environment},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "200", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -33,6 +33,11 @@ def skerry(*arguments: str, folder: Path, code: int = 0, **environment: str) -> 
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def completing(words: str, place: int) -> dict[str, str]:
+    """The environment in which bash asks for completions of the word at a place."""
+    return {"_SKERRY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
 
 
 @pytest.mark.parametrize(
@@ -76,20 +81,20 @@ def test_every_form_of_output_says_the_same(server: Server, tmp_path: Path) -> N
 
 def test_a_token_is_made_for_a_management_cluster_that_exists(server: Server, tmp_path: Path) -> None:
     known = {"KUBECONFIG": str(server.kubeconfig)}
-    token = skerry("token", "demo", folder=tmp_path, **known).stdout.strip()
+    token = skerry("token", "demo", folder=tmp_path, environment=known).stdout.strip()
     assert token.startswith("demo.")
     assert "\n" not in token
-    made = json.loads(skerry("token", "demo", "-o", "json", folder=tmp_path, **known).stdout)
+    made = json.loads(skerry("token", "demo", "-o", "json", folder=tmp_path, environment=known).stdout)
     assert made["managementCluster"] == "demo"
     assert made["token"] != token
     assert made["expires"].endswith("Z")
-    assert '"nowhere" not found' in skerry("token", "nowhere", folder=tmp_path, code=1, **known).stderr
+    assert '"nowhere" not found' in skerry("token", "nowhere", folder=tmp_path, code=1, environment=known).stderr
 
 
 def test_a_cluster_that_does_not_exist_is_said_not_to(server: Server, tmp_path: Path) -> None:
     known = {"KUBECONFIG": str(server.kubeconfig)}
-    assert '"a.b" not found' in skerry("explain", "cluster", "a.b", "-n", "demo", folder=tmp_path, code=1, **known).stderr
-    assert "PROVISIONER.NAME" in skerry("explain", "cluster", "plain", "-n", "demo", folder=tmp_path, code=1, **known).stderr
+    assert '"a.b" not found' in skerry("explain", "cluster", "a.b", "-n", "demo", folder=tmp_path, code=1, environment=known).stderr
+    assert "PROVISIONER.NAME" in skerry("explain", "cluster", "plain", "-n", "demo", folder=tmp_path, code=1, environment=known).stderr
 
 
 def test_a_server_that_does_not_answer_is_named(server: Server, tmp_path: Path) -> None:
@@ -99,8 +104,8 @@ def test_a_server_that_does_not_answer_is_named(server: Server, tmp_path: Path) 
 
 
 def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
-    verbs = skerry(folder=tmp_path, _SKERRY_COMPLETE="complete_bash", COMP_WORDS="skerry to", COMP_CWORD="1").stdout.split()
+    verbs = skerry(folder=tmp_path, environment=completing("skerry to", 1)).stdout.split()
     assert verbs == ["token"]
-    options = skerry(folder=tmp_path, _SKERRY_COMPLETE="complete_bash", COMP_WORDS="skerry up --d", COMP_CWORD="2").stdout.split()
+    options = skerry(folder=tmp_path, environment=completing("skerry up --d", 2)).stdout.split()
     assert options == ["--data"]
     assert "_SKERRY_COMPLETE" in skerry("--show-completion", "zsh", folder=tmp_path).stdout
