@@ -101,5 +101,5 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 audit.close()
 assert audit.statistics() == {{"written": 10, "waiting": 0, "lost": 0}}, audit.statistics()
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."}, timeout=20)
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."}, timeout=60)
     assert [line["id"] for line in lines(path)] == [str(number) for number in range(10)]

@@ -76,14 +76,14 @@ class Caller:
 
     async def hear(self) -> tuple[int, dict[str, Any]]:
         """The next answer: its code and its JSON."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             self.seen = await self.reader.readuntil(b"\r\n\r\n")
             size = next(line for line in self.seen.lower().split(b"\r\n") if line.startswith(b"content-length"))
             return int(self.seen.split()[1]), json.loads(await self.reader.readexactly(int(size.split(b":")[1])))
 
     async def ended(self) -> bool:
         """Whether the server closes the connection without another word."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.read() == b""
 
 
@@ -222,7 +222,7 @@ async def test_nobody_is_refused_while_certificates_change() -> None:
                     assert (await caller.ask())[0] == 200
                     served += 1
 
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(call())
             for _ in range(20):
@@ -257,7 +257,7 @@ async def test_what_is_not_tls_is_dropped_and_the_server_lives_on() -> None:
         for garbage in (b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 10):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(garbage)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 try:
                     await reader.read()
                 except ConnectionError:
@@ -278,7 +278,7 @@ async def test_a_head_beyond_the_bound_is_refused(head: str) -> None:
 
 async def test_a_body_beyond_the_bound_is_refused_even_if_the_application_does_not_read_it() -> None:
     async def deaf(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        await asyncio.sleep(10)
+        await asyncio.sleep(300)
 
     async with door(deaf, Limits(message_bytes=10_000, grace_seconds=0.1)) as server, calling(server) as caller:
         await caller.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -348,7 +348,7 @@ async def test_stopping_closes_idle_connections_lets_requests_finish_and_ends_wa
         await answer(send, b"{}")
 
     async with AsyncExitStack() as callers:
-        async with door(watch, Limits(grace_seconds=5), on_stop=stopped.set) as server, asyncio.timeout(3):
+        async with door(watch, Limits(grace_seconds=300), on_stop=stopped.set) as server, asyncio.timeout(60):
             idle, watcher = [await callers.enter_async_context(calling(server)) for _ in range(2)]
             await idle.ask()
             await watcher.send(b"GET /watch HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -370,11 +370,11 @@ async def test_what_does_not_finish_within_the_grace_is_cut() -> None:
     async def forever(_scope: Scope, _receive: Receive, _send: Send) -> None:
         entered.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(300)
         finally:
             cancelled.set()
 
-    async with asyncio.timeout(3), AsyncExitStack() as callers:
+    async with asyncio.timeout(60), AsyncExitStack() as callers:
         async with door(forever, Limits(grace_seconds=0.1)) as server:
             caller = await callers.enter_async_context(calling(server))
             await caller.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -384,7 +384,7 @@ async def test_what_does_not_finish_within_the_grace_is_cut() -> None:
 
 
 async def test_a_handshake_that_never_ends_holds_up_neither_the_others_nor_the_end() -> None:
-    async with asyncio.timeout(3), door(limits=Limits(handshakes=2, handshake_seconds=0.2)) as server:
+    async with asyncio.timeout(60), door(limits=Limits(handshakes=2, handshake_seconds=0.2)) as server:
         silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
         async with calling(server) as caller:
             assert (await caller.ask())[0] == 200

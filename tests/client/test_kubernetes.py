@@ -83,7 +83,7 @@ async def test_a_watch_follows_from_a_revision_and_ends_where_the_server_was_ask
         async def follow() -> None:
             events.extend([event async for event in client.watch(MAPS, "default", resource_version=start)])
 
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(follow())
             await client.create(MAPS, config_map("big", a="x" * 900_000))
             await client.delete(MAPS, "big", "default")

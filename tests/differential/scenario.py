@@ -47,15 +47,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named list of steps; the name is ``group/what``."""
+    """A named list of steps; the name is ``group/what``. It can be played ``again`` beside what the first time left."""
 
     name: str
     steps: tuple[Step, ...]
+    again: bool = False
 
     @property
     def namespace(self) -> str:
         """The namespace that belongs to this scenario alone."""
-        return "d-" + re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60]
+        return ("e-" if self.again else "d-") + re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60]
 
 
 def scenario(name: str, *steps: Step) -> Scenario:

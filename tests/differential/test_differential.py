@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 from tests.differential.catalogue import SCENARIOS
-from tests.differential.compare import Excuses, answers_differ
+from tests.differential.compare import Difference, Excuses, answers_differ
 from tests.differential.play import Player
 from tests.differential.run import play_both
 from tests.differential.scenario import Scenario
@@ -24,6 +25,11 @@ class Sides:
         self.ours, self.theirs = ours, theirs
         self.excuses = Excuses.read()
         self.played: set[str] = set()
+
+    def play(self, scenario: Scenario) -> list[Difference]:
+        """Play a scenario on both sides and return the differences that nothing excuses."""
+        ours, theirs = play_both(self.ours, self.theirs, scenario)
+        return self.excuses.unexcused(scenario.name, answers_differ(ours, theirs))
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +47,10 @@ def test_scenarios_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_skerry_answers_as_kubernetes_does(sides: Sides, scenario: Scenario) -> None:
-    ours, theirs = play_both(sides.ours, sides.theirs, scenario)
+    left = sides.play(scenario)
     sides.played.add(scenario.name)
-    left = sides.excuses.unexcused(scenario.name, answers_differ(ours, theirs))
+    if left:  # a watch of one second, or a request that timed out, may miss something on a busy machine: a difference shows twice
+        left = sides.play(replace(scenario, again=True))
     assert not left, f"{scenario.name} (python -m tests.differential.run '{scenario.name}')\n" + "\n".join(map(str, left))
 
 

@@ -100,7 +100,7 @@ class Caller:
             else:
                 answer.body += message.get("body", b"")
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await self.app(scope, receive, send)
         return answer
 

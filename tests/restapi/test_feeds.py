@@ -36,7 +36,7 @@ async def test_a_cache_of_latest_values_follows_its_own_kind_and_sleeps_through_
             await asyncio.sleep(0)
         assert store.reads < 6
         await store.latest_put({Key("org", kind, "site", "seen"): b'{"v":1}'})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await feeds.latest_reached(feeds.caches[kind], await store.latest_head())
         assert list(feeds.caches[kind].rows) == [("site", "seen")]
 

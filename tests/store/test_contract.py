@@ -168,7 +168,7 @@ async def test_the_feed_tells_everything_once_and_in_order_while_writes_go_on(st
             if len(seen) == 50:
                 return
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(follow(), *(put(store, f"n{number}") for number in range(50)))
     assert seen == list(range(1, 51))
 
@@ -265,7 +265,7 @@ async def test_a_caller_that_goes_away_harms_nobody(store: Store) -> None:
 
 
 async def test_who_waits_wakes_for_a_change_and_for_the_end(store: Store) -> None:
-    async with TaskOwner("test") as owner, asyncio.timeout(10):
+    async with TaskOwner("test") as owner, asyncio.timeout(60):
         waiting = owner.spawn(store.wait(0), "waiter")
         sleeping = owner.spawn(store.latest_wait(await store.latest_head()), "latest waiter")
         await asyncio.sleep(0.01)
