@@ -100,7 +100,7 @@ class Site:
             )
         await self.api.put_latest(observedobject.RESOURCE, {("sv-1", own): value})
         cache = self.api.parts.feeds.caches[observedobject.RESOURCE.key]
-        async with asyncio.timeout(5):  # lists of latest values may lag behind a write: wait for the state
+        async with asyncio.timeout(60):  # lists of latest values may lag behind a write: wait for the state
             while (("sv-1", own) in cache.rows) != (obj is not None) or cache.revision < (await self._newest()):  # noqa: ASYNC110 the cache has no event of its own
                 await asyncio.sleep(0.005)
 

@@ -45,8 +45,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         with (folder / "agent.log").open("wb") as log:
             agent = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            server.kubectl("wait", "--for=condition=Connected", "managementcluster/real", "--timeout=30s")
-            server.kubectl("wait", "--for=create", "-n", "real", "clusterclass/team-a.in-memory", "--timeout=30s")
+            server.kubectl("wait", "--for=condition=Connected", "managementcluster/real", "--timeout=120s")
+            server.kubectl("wait", "--for=create", "-n", "real", "clusterclass/team-a.in-memory", "--timeout=120s")
             yield server
         finally:
             agent.terminate()
@@ -98,10 +98,11 @@ def test_clusters_are_made_side_by_side_with_and_without_workers(site: Server) -
     )
     for name in names:
         wait(site, name, "{.status.phase}=Ready", 120)
-    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=90s")
+    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=140s")
 
 
 def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> None:
+    site.kubectl("create", "-f", "-", stdin="apiVersion: fleet.skerry.dev/v1alpha1\nkind: ManagementCluster\nmetadata: {name: other}\n")
     token = subprocess.run(
         [str(SKERRY), "token", "other", "--kubeconfig", str(site.kubeconfig)], check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -109,6 +110,6 @@ def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> N
     root.write_bytes(_front_root(site))
     command = [str(SKERRY), "agent", "--kubeconfig", str(site.kubeconfig), "--data", str(tmp_path / "a"), "--token", token + "x"]
     command += ["--server", f"https://127.0.0.1:{site.port}", "--server-ca", str(root)]
-    wrong = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    wrong = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert wrong.returncode == 1
     assert "unknown, used up or expired" in wrong.stderr

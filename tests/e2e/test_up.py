@@ -25,27 +25,27 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.peer("kubernetes")
 def test_the_example_becomes_ready_and_goes_without_a_trace(up: Server) -> None:
     up.kubectl("apply", "-f", EXAMPLE)
-    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=30s")
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=120s")
     line = up.kubectl("get", "cluster", "-n", "demo", "team-a.first", "--no-headers").split()
     assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "2/2"]
     assert "NotFound" in up.kubectl("get", "--raw", "/k8s/demo/api/v1/namespaces/nothing", ok=False)
     machines = up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
     assert machines.count('"cluster.x-k8s.io/cluster-name":"first"') == 3
-    up.kubectl("delete", "-f", EXAMPLE, "--timeout=30s")
+    up.kubectl("delete", "-f", EXAMPLE, "--timeout=120s")
     assert "first" not in up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
 
 
 @pytest.mark.peer("kubernetes")
 def test_the_simulated_fleet_is_there_from_the_start(up: Server) -> None:
     for name in ("team-a.web", "team-a.batch", "team-b.edge"):
-        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", f"cluster/{name}", "--timeout=30s")
+        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", f"cluster/{name}", "--timeout=120s")
     assert "DISCONNECTED" not in up.kubectl("get", "managementclusters").upper().replace("NEVERCONNECTED", "")
 
 
 @pytest.mark.peer("kubernetes")
 def test_a_cluster_is_scaled_upgraded_and_left_without_workers(up: Server) -> None:
     def wait(jsonpath: str) -> None:
-        up.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "demo", "cluster/team-b.life", "--timeout=40s")
+        up.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "demo", "cluster/team-b.life", "--timeout=120s")
 
     cluster = "apiVersion: fleet.skerry.dev/v1alpha1\nkind: Cluster\nmetadata: {name: team-b.life, namespace: demo}\n"
     cluster += "spec: {version: v1.33.6, class: {name: quick-start}}\n"
@@ -62,9 +62,9 @@ def test_a_cluster_is_scaled_upgraded_and_left_without_workers(up: Server) -> No
     up.kubectl("patch", "cluster", "-n", "demo", "team-b.life", "--type=merge", "-p", '{"spec":{"version":"v1.34.2"}}')
     wait("{.status.version}=v1.34.2")
     wait("{.status.phase}=Ready")
-    up.kubectl("delete", "nodepool", "-n", "demo", "team-b.life.md-0", "--timeout=30s")
+    up.kubectl("delete", "nodepool", "-n", "demo", "team-b.life.md-0", "--timeout=120s")
     wait("{.status.phase}=Ready")
-    up.kubectl("delete", "cluster", "-n", "demo", "team-b.life", "--timeout=30s")
+    up.kubectl("delete", "cluster", "-n", "demo", "team-b.life", "--timeout=120s")
 
 
 @pytest.mark.peer("kubernetes", "kubectl-older")
@@ -80,15 +80,15 @@ def test_both_kubectls_explain_and_list(up: Server, peer: str) -> None:
 def test_the_plan_and_the_parts_of_a_cluster_can_be_printed(up: Server) -> None:
     def skerry(*arguments: str) -> str:
         command = [str(SKERRY), *arguments, "-n", "demo", "--kubeconfig", str(up.kubeconfig)]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
-    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=30s")
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=120s")
     assert "nothing to do" in skerry("explain", "cluster", "team-a.web")
     assert '"phase": "Ready"' in skerry("explain", "cluster", "team-a.web", "-o", "json")
     tree = skerry("tree", "cluster", "team-a.web")
     assert tree.count("Machine web-") == 6
     missing = [str(SKERRY), "explain", "cluster", "team-a.nothing", "-n", "demo", "--kubeconfig", str(up.kubeconfig)]
-    answer = subprocess.run(missing, capture_output=True, text=True, timeout=30, check=False)
+    answer = subprocess.run(missing, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 1
     assert 'clusters.fleet.skerry.dev "team-a.nothing" not found' in answer.stderr
 
@@ -100,7 +100,7 @@ def test_everything_secret_can_be_read_by_its_owner_only(up: Server) -> None:
 
 def test_a_second_server_on_the_same_data_is_refused_with_a_clear_message(up: Server) -> None:
     command = [str(SKERRY), "up", "--data", str(up.data), "--port", "0"]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert "in use by process" in second.stderr
     assert "Traceback" not in second.stderr
@@ -109,11 +109,11 @@ def test_a_second_server_on_the_same_data_is_refused_with_a_clear_message(up: Se
 @pytest.mark.peer("kubernetes")
 def test_killed_in_the_middle_it_goes_on_after_a_new_start(tmp_path: Path) -> None:
     with running(tmp_path, "--sim") as server:
-        server.kubectl("wait", "--for=jsonpath={.status.phase}=Connected", "managementcluster/demo", "--timeout=20s")
+        server.kubectl("wait", "--for=jsonpath={.status.phase}=Connected", "managementcluster/demo", "--timeout=120s")
         server.kubectl("apply", "-f", EXAMPLE)
         server.stop(signal.SIGKILL)
         server.start()
-        server.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=40s")
+        server.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=120s")
 
 
 def test_it_stops_cleanly_when_it_is_told_to(tmp_path: Path) -> None:
