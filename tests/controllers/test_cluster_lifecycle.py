@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,6 +92,41 @@ async def test_a_cluster_without_pools_is_sent_without_workers_and_becomes_ready
     status = cluster["status"]
     assert (status["version"], status["endpoint"]["host"], status["lastEnforcedTime"]) == ("v1.33.1", "10.0.0.9", NOW)
     assert status["observedGeneration"] == cluster["metadata"]["generation"]
+
+
+async def workers(site: Site, total: int, ready_machines: int) -> None:
+    """The far end says so many of pool md-0's machines exist, and so many are ready."""
+    status = {"replicas": total, "readyReplicas": ready_machines, "upToDateReplicas": total}
+    await site.observe({**machine("v1.33.1", "md-0"), "spec": {"replicas": total}, "status": status}, "MachineDeployment", "shop-md-0")
+
+
+async def test_what_was_never_ready_is_provisioned_and_only_what_was_ready_is_degraded(site: Site) -> None:
+    pool = partial(site.get, "nodepools", f"{NAME}.md-0")
+    await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"replicas": 2})
+    await site.create("clusters", "Cluster", NAME, {"version": "v1.33.1", "class": {"name": "std"}})
+    await turn(site)
+    await far_end(site)
+    for total, well in ((0, 0), (1, 0), (2, 0), (2, 1)):
+        await workers(site, total, well)
+        assert ready(await turn(site))[0] == "Provisioning"
+    conditions = (await site.get("clusters", NAME))["status"]["conditions"]
+    assert next(each for each in conditions if each["type"] == "Provisioned")["status"] == "False"
+    await workers(site, 2, 2)
+    assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
+
+    await workers(site, 2, 1)
+    assert ready(await turn(site)) == ("Degraded", "False", "MachinesNotReady")
+    assert ready(await pool()) == ("Degraded", "False", "MachinesNotReady")
+    await workers(site, 2, 2)
+    assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
+
+    await patch(site, POOLS, f"{NAME}.md-0", {"replicas": 3})
+    await turn(site)
+    await enforce(site)
+    await workers(site, 3, 2)
+    assert (ready(await turn(site))[0], ready(await pool())[0]) == ("Scaling", "Scaling")
+    await workers(site, 3, 3)
+    assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
 
 
 async def test_a_cluster_at_rest_is_not_written_again(site: Site) -> None:

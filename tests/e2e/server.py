@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peers.processes import free_port
@@ -45,11 +45,27 @@ class Server:
         return self.process.wait(60)
 
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
-        environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "PATH": os.environ["PATH"]}
         command = [str(program(peer, "kubectl")), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, input=stdin, check=False)
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=150, input=stdin, check=False)
         assert not ok or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
         return done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def watching(self, *arguments: str) -> Iterator[Callable[[], list[str]]]:
+        """Run `kubectl get -w`; gives a function that returns the lines so far, once the watch is under way."""
+        output = self.folder / "watch.txt"
+        with output.open("wb") as file:
+            command = [str(program("kubernetes", "kubectl")), "get", *arguments, "-w"]
+            process = subprocess.Popen(command, env=self._environment(), stdout=file, stderr=file)
+        try:
+            eventually(lambda: output.stat().st_size > 0, 60, self.log)
+            yield lambda: output.read_text().splitlines()
+        finally:
+            process.terminate()
+            process.wait(60)
+
+    def _environment(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "PATH": os.environ["PATH"]}
 
 
 def eventually(state: object, seconds: float, log: Path | None = None) -> None:

@@ -14,6 +14,7 @@ from tests.e2e.server import SKERRY, Server, running
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "first-cluster.yaml")
+EXAMPLE_TEXT = Path(EXAMPLE).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,27 @@ def test_the_example_becomes_ready_and_goes_without_a_trace(up: Server) -> None:
     assert machines.count('"cluster.x-k8s.io/cluster-name":"first"') == 3
     up.kubectl("delete", "-f", EXAMPLE, "--timeout=120s")
     assert "first" not in up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_phases_that_a_watch_shows_tell_one_story(up: Server) -> None:
+    manifest = EXAMPLE_TEXT.replace("team-a.first", "team-a.story").replace("cluster: first", "cluster: story")
+    with up.watching("clusters", "-n", "demo", "-o", r'jsonpath={.metadata.name} {.status.phase}{"\n"}') as seen:
+        up.kubectl("apply", "-f", "-", stdin=manifest)
+        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.story", "--timeout=120s")
+        up.kubectl("patch", "nodepool", "-n", "demo", "team-a.story.md-0", "--type=merge", "-p", '{"spec":{"replicas":3}}')
+        up.kubectl("wait", "--for=jsonpath={.status.workers.summary}=3/3", "-n", "demo", "cluster/team-a.story", "--timeout=120s")
+        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.story", "--timeout=120s")
+        up.kubectl("patch", "cluster", "-n", "demo", "team-a.story", "--type=merge", "-p", '{"spec":{"version":"v1.35.1"}}')
+        up.kubectl("wait", "--for=jsonpath={.status.version}=v1.35.1", "-n", "demo", "cluster/team-a.story", "--timeout=120s")
+        up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.story", "--timeout=120s")
+        up.kubectl("delete", "-f", "-", "--timeout=120s", stdin=manifest)
+        told = [line.split() for line in seen()]
+    phases = [each[1] for each in told if each[0] == "team-a.story" and len(each) == 2]
+    story = [phase for number, phase in enumerate(phases) if number == 0 or phases[number - 1] != phase]
+    assert [phase for phase in story if phase != "Pending"] == [
+        "Provisioning", "Ready", "Scaling", "Ready", "Upgrading", "Ready", "Deleting"
+    ]  # fmt: skip
 
 
 @pytest.mark.peer("kubernetes")

@@ -21,6 +21,11 @@ def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     return found is not None and found.status == "True"
 
 
+def counted(number: int, what: str) -> str:
+    """Count things in a message: ``1 object is``, ``2 objects are``."""
+    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+
+
 def merged(old: Sequence[Condition], new: Sequence[Condition], now: str) -> list[Condition]:
     """Put new conditions over old ones. ``now`` (RFC 3339) becomes the transition time of those whose status changed.
 

@@ -1,13 +1,14 @@
 """Where a cluster and its pools are, in one word and in conditions: the reading of what was seen.
 
 ``Ready`` is an ordered list of questions; the first that has an answer decides phase, status,
-reason and message. While the agent is away the answer is Unknown, with since when, because
+reason and message. What was never ready is not scaled, degraded or upgraded, whatever its parts
+look like on the way: it is being provisioned. ``Provisioned`` remembers that it was ready once. While the agent is away the answer is Unknown, with since when, because
 what was seen last may no longer be true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from skerry.capi.read import Machines
@@ -18,7 +19,7 @@ from skerry.controllers.cluster.world import World
 from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
 from skerry.kinds.common import Condition, Counts
 from skerry.kinds.nodepool import NodePool, NodePoolStatus
-from skerry.runtime.conditions import merged
+from skerry.runtime.conditions import counted, is_true, merged
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -96,30 +97,37 @@ def _upgrading(seen: _Seen) -> Stage | None:
 
 
 def _scaling(seen: _Seen) -> Stage | None:
-    groups = [("control plane", seen.world.control_plane)]
-    groups += [(f"node pool {last(pool.metadata.name)}", _machines(seen.world, pool)) for pool in seen.world.live_pools]
-    for name, machines in groups:
+    plane = seen.world.control_plane
+    groups = [("control plane", plane, plane.desired if plane is not None else 1)]
+    groups += [(f"node pool {last(pool.metadata.name)}", _machines(seen.world, pool), pool.spec.replicas) for pool in seen.world.live_pools]
+    for name, machines, asked in groups:
         if machines is None:
             return Stage("Scaling", "False", "Scaling", f"{name}: not made yet")
-        if machines.total != machines.desired:
-            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {machines.desired} machines exist")
+        if machines.total != asked or machines.desired != asked:
+            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist")
         if machines.up_to_date < machines.total:
-            return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {machines.desired} machines are up to date")
-    plane = seen.world.control_plane
-    if plane is not None and plane.ready < plane.desired:
-        return Stage("Scaling", "False", "MachinesNotReady", f"control plane: {plane.ready} of {plane.desired} machines are ready")
+            return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
     gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
     return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(gone)}") if gone else None
 
 
 def _unhealthy(seen: _Seen) -> Stage | None:
+    """Say what is not well: degraded only if it was well before, for new machines take their time."""
+    phase = _still(seen.cluster.status.phase)
+    plane = seen.world.control_plane
+    if plane is not None and plane.ready < plane.desired:
+        return Stage(phase, "False", "MachinesNotReady", f"control plane: {plane.ready} of {plane.desired} machines are ready")
     for condition in (control_plane_ready(seen.world), workers_ready(seen.world)):
         if condition.status != "True":
-            return Stage("Degraded", "False", condition.reason, condition.message)
+            return Stage(phase, "False", condition.reason, condition.message)
     topology = seen.world.own.condition("TopologyReconciled") if seen.world.own else None
     if topology is None or topology.status == "True":
         return None
-    return Stage("Degraded", "False", topology.reason or "TopologyNotReconciled", topology.message or "the topology is not as asked for")
+    return Stage(phase, "False", topology.reason or "TopologyNotReconciled", topology.message or "the topology is not as asked for")
+
+
+def _still(phase: Phase) -> Phase:
+    return phase if phase in {"Scaling", "Upgrading"} else "Degraded"
 
 
 _QUESTIONS: tuple[Callable[[_Seen], Stage | None], ...] = (
@@ -139,7 +147,21 @@ def stage(world: World, cluster: Cluster, refused: Verdict | None) -> Stage:
     """Answer whether the cluster is ready."""
     seen = _Seen(world, cluster, refused)
     ready = Stage("Ready", "True", "AsAsked", "everything is as asked for")
-    return next((answer for question in _QUESTIONS if (answer := question(seen)) is not None), ready)
+    answer = next((answer for question in _QUESTIONS if (answer := question(seen)) is not None), ready)
+    return _first_time(answer, cluster.status.conditions)
+
+
+def _first_time(answer: Stage, known: Sequence[Condition]) -> Stage:
+    """Call it provisioning until it was ready once; reason and message stay."""
+    on_the_way = answer.phase in {"Scaling", "Upgrading", "Degraded"} and not is_true(known, "Provisioned")
+    return answer._replace(phase="Provisioning") if on_the_way else answer
+
+
+def _provisioned(answer: Stage, known: Sequence[Condition], what: str) -> Condition:
+    """Whether it was ready once; this never goes back."""
+    if answer.phase == "Ready" or is_true(known, "Provisioned"):
+        return Condition("Provisioned", "True", "WasReady", f"the {what} was ready once")
+    return Condition("Provisioned", "False", answer.reason, answer.message)
 
 
 def applied(world: World) -> Condition:
@@ -152,7 +174,7 @@ def applied(world: World) -> Condition:
         text = f"{first.kind} {first.name}: {first.message}" if first else f"{found.status.failed} objects could not be applied"
         return Condition("Applied", "False", "ApplyFailed", text)
     if world.enforced():
-        return Condition("Applied", "True", "Enforced", f"{found.status.applied} objects are enforced")
+        return Condition("Applied", "True", "Enforced", f"{counted(found.status.applied, 'object')} enforced")
     away = world.away()
     if away is not None:
         return Condition("Applied", "Unknown", "AgentAway", _since(world, away))
@@ -165,7 +187,9 @@ def control_plane_ready(world: World) -> Condition:
     if fact is None:
         return Condition("ControlPlaneReady", "Unknown", "NotReported", "the management cluster has not reported on the control plane")
     status: Status = "True" if fact.status == "True" else "False" if fact.status == "False" else "Unknown"
-    return Condition("ControlPlaneReady", status, fact.reason or ("Available" if status == "True" else "NotAvailable"), fact.message)
+    available = "available" if status == "True" else "not available"
+    reason = fact.reason or ("Available" if status == "True" else "NotAvailable")
+    return Condition("ControlPlaneReady", status, reason, fact.message or f"the control plane is {available}")
 
 
 def workers_ready(world: World) -> Condition:
@@ -191,7 +215,8 @@ def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now:
         else Condition("Accepted", "True", "Valid", "the class can make what is asked for")
     )
     ready = Condition("Ready", answer.status, answer.reason, answer.message)
-    conditions = [ready, accepted, applied(world), control_plane_ready(world), workers_ready(world)]
+    provisioned = _provisioned(answer, cluster.status.conditions, "cluster")
+    conditions = [ready, provisioned, accepted, applied(world), control_plane_ready(world), workers_ready(world)]
     running = [v for each in (world.control_plane, *world.workers.values()) if each for v in each.versions]
     return ClusterStatus(
         observed_generation=cluster.metadata.generation,
@@ -210,7 +235,8 @@ def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
     refused = checks.pool_refusal(pool, world.offered) if world.offered else None
     if world.cluster is None:
         refused = Verdict("ClusterMissing", f"there is no cluster {world.name} in {world.namespace}")
-    answer, machines = _pool_stage(world, pool, refused), _machines(world, pool)
+    known = pool.status.conditions
+    answer, machines = _first_time(_pool_stage(world, pool, refused), known), _machines(world, pool)
     accepted = (
         Condition("Accepted", "False", *refused)
         if refused
@@ -223,7 +249,7 @@ def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
         version=oldest(machines.versions) if machines else "",
         machines=machines.counts() if machines else None,
         last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else pool.status.last_enforced_time,
-        conditions=_dated(pool.status.conditions, [ready, accepted], pool.metadata.generation, now),
+        conditions=_dated(known, [ready, _provisioned(answer, known, "pool"), accepted], pool.metadata.generation, now),
     )
 
 
@@ -245,7 +271,7 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
         return Stage(
             "Upgrading", "False", "Upgrading", f"{machines.up_to_date} of {machines.desired} machines are up to date with {version}"
         )
-    return Stage("Degraded", "False", "MachinesNotReady", f"{machines.ready} of {machines.desired} machines are ready")
+    return Stage(_still(pool.status.phase), "False", "MachinesNotReady", f"{machines.ready} of {machines.desired} machines are ready")
 
 
 def _machines(world: World, pool: NodePool) -> Machines | None:
