@@ -13,27 +13,35 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_APPLIED: _ClassVar[Outcome]
     OUTCOME_FAILED: _ClassVar[Outcome]
     OUTCOME_WAITING: _ClassVar[Outcome]
+    OUTCOME_UNCHANGED: _ClassVar[Outcome]
+    OUTCOME_CONFLICT: _ClassVar[Outcome]
+    OUTCOME_PRUNED: _ClassVar[Outcome]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_APPLIED: Outcome
 OUTCOME_FAILED: Outcome
 OUTCOME_WAITING: Outcome
+OUTCOME_UNCHANGED: Outcome
+OUTCOME_CONFLICT: Outcome
+OUTCOME_PRUNED: Outcome
 
 class ControlRequest(_message.Message):
-    __slots__ = ("hello", "heartbeat", "inventory", "result", "certificate_request")
+    __slots__ = ("hello", "heartbeat", "inventory", "result", "certificate_request", "trust_ack")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TRUST_ACK_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     inventory: InventoryDelta
     result: DesiredResult
     certificate_request: CertificateRequest
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., inventory: _Optional[_Union[InventoryDelta, _Mapping]] = ..., result: _Optional[_Union[DesiredResult, _Mapping]] = ..., certificate_request: _Optional[_Union[CertificateRequest, _Mapping]] = ...) -> None: ...
+    trust_ack: TrustAck
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., inventory: _Optional[_Union[InventoryDelta, _Mapping]] = ..., result: _Optional[_Union[DesiredResult, _Mapping]] = ..., certificate_request: _Optional[_Union[CertificateRequest, _Mapping]] = ..., trust_ack: _Optional[_Union[TrustAck, _Mapping]] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
-    __slots__ = ("welcome", "subscribe", "desired", "open_proxy", "certificate", "resync", "goodbye")
+    __slots__ = ("welcome", "subscribe", "desired", "open_proxy", "certificate", "resync", "goodbye", "heartbeat_ack", "certificate_refused", "trust")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     DESIRED_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +49,9 @@ class ControlResponse(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_ACK_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     subscribe: Subscribe
     desired: DesiredState
@@ -48,19 +59,26 @@ class ControlResponse(_message.Message):
     certificate: Certificate
     resync: Resync
     goodbye: Goodbye
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+    heartbeat_ack: HeartbeatAck
+    certificate_refused: CertificateRefused
+    trust: TrustBundle
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ..., certificate_refused: _Optional[_Union[CertificateRefused, _Mapping]] = ..., trust: _Optional[_Union[TrustBundle, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid")
+    __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid", "features", "trust_digest")
     MANAGEMENT_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     KUBERNETES_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    TRUST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     management_cluster: str
     agent_version: str
     kubernetes_version: str
     cluster_uid: str
-    def __init__(self, management_cluster: _Optional[str] = ..., agent_version: _Optional[str] = ..., kubernetes_version: _Optional[str] = ..., cluster_uid: _Optional[str] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    trust_digest: str
+    def __init__(self, management_cluster: _Optional[str] = ..., agent_version: _Optional[str] = ..., kubernetes_version: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., trust_digest: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session", "heartbeat_seconds")
@@ -78,6 +96,10 @@ class Heartbeat(_message.Message):
     problem: str
     def __init__(self, api_reachable: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
 
+class HeartbeatAck(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Subscribe(_message.Message):
     __slots__ = ("kinds",)
     KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -93,14 +115,16 @@ class ResourceKind(_message.Message):
     def __init__(self, group: _Optional[str] = ..., plural: _Optional[str] = ...) -> None: ...
 
 class InventoryDelta(_message.Message):
-    __slots__ = ("sequence", "items", "complete")
+    __slots__ = ("sequence", "items", "complete", "begins")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    BEGINS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     items: _containers.RepeatedCompositeFieldContainer[InventoryItem]
     complete: _containers.RepeatedCompositeFieldContainer[ResourceKind]
-    def __init__(self, sequence: _Optional[int] = ..., items: _Optional[_Iterable[_Union[InventoryItem, _Mapping]]] = ..., complete: _Optional[_Iterable[_Union[ResourceKind, _Mapping]]] = ...) -> None: ...
+    begins: _containers.RepeatedCompositeFieldContainer[ResourceKind]
+    def __init__(self, sequence: _Optional[int] = ..., items: _Optional[_Iterable[_Union[InventoryItem, _Mapping]]] = ..., complete: _Optional[_Iterable[_Union[ResourceKind, _Mapping]]] = ..., begins: _Optional[_Iterable[_Union[ResourceKind, _Mapping]]] = ...) -> None: ...
 
 class InventoryItem(_message.Message):
     __slots__ = ("kind", "namespace", "name", "object")
@@ -133,20 +157,22 @@ class DesiredState(_message.Message):
     def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ...) -> None: ...
 
 class DesiredResult(_message.Message):
-    __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused")
+    __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused", "enforced_seconds_ago")
     SET_FIELD_NUMBER: _ClassVar[int]
     OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     OBJECTS_FIELD_NUMBER: _ClassVar[int]
     GONE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_SECONDS_AGO_FIELD_NUMBER: _ClassVar[int]
     set: str
     owner_epoch: int
     generation: int
     objects: _containers.RepeatedCompositeFieldContainer[ObjectResult]
     gone: bool
     refused: str
-    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[ObjectResult, _Mapping]]] = ..., gone: _Optional[bool] = ..., refused: _Optional[str] = ...) -> None: ...
+    enforced_seconds_ago: int
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[ObjectResult, _Mapping]]] = ..., gone: _Optional[bool] = ..., refused: _Optional[str] = ..., enforced_seconds_ago: _Optional[int] = ...) -> None: ...
 
 class ObjectResult(_message.Message):
     __slots__ = ("api_version", "kind", "namespace", "name", "outcome", "reason", "message")
@@ -180,6 +206,24 @@ class Certificate(_message.Message):
     bundle: bytes
     def __init__(self, certificate: _Optional[bytes] = ..., bundle: _Optional[bytes] = ...) -> None: ...
 
+class CertificateRefused(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class TrustBundle(_message.Message):
+    __slots__ = ("bundle",)
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    bundle: bytes
+    def __init__(self, bundle: _Optional[bytes] = ...) -> None: ...
+
+class TrustAck(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
 class Goodbye(_message.Message):
     __slots__ = ("reason",)
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -193,16 +237,18 @@ class OpenProxy(_message.Message):
     def __init__(self, call: _Optional[str] = ...) -> None: ...
 
 class ProxyRequest(_message.Message):
-    __slots__ = ("opened", "head", "body", "failed")
+    __slots__ = ("opened", "head", "body", "failed", "end")
     OPENED_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     opened: ProxyOpened
     head: ResponseHead
     body: bytes
     failed: ProxyFailed
-    def __init__(self, opened: _Optional[_Union[ProxyOpened, _Mapping]] = ..., head: _Optional[_Union[ResponseHead, _Mapping]] = ..., body: _Optional[bytes] = ..., failed: _Optional[_Union[ProxyFailed, _Mapping]] = ...) -> None: ...
+    end: ResponseEnd
+    def __init__(self, opened: _Optional[_Union[ProxyOpened, _Mapping]] = ..., head: _Optional[_Union[ResponseHead, _Mapping]] = ..., body: _Optional[bytes] = ..., failed: _Optional[_Union[ProxyFailed, _Mapping]] = ..., end: _Optional[_Union[ResponseEnd, _Mapping]] = ...) -> None: ...
 
 class ProxyResponse(_message.Message):
     __slots__ = ("head", "body", "end")
@@ -249,6 +295,12 @@ class Header(_message.Message):
 class BodyEnd(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ResponseEnd(_message.Message):
+    __slots__ = ("trailers",)
+    TRAILERS_FIELD_NUMBER: _ClassVar[int]
+    trailers: _containers.RepeatedCompositeFieldContainer[Header]
+    def __init__(self, trailers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
 
 class ProxyFailed(_message.Message):
     __slots__ = ("message",)
