@@ -1,186 +1,168 @@
-"""Desired state in the cluster: applied, kept, pruned, and taken away again.
+"""Desired state in the cluster: applied, pruned, and taken away again.
 
 * Objects are applied by server-side apply under our own manager; a field that somebody else
   owns is a conflict that is reported, never forced.
-* Namespaces and CRDs come first; what cannot be applied yet fails alone and is tried again.
-* What was applied is remembered in the cluster itself, in a ConfigMap per set, before it is
-  applied: an agent that restarts, or another one, prunes what left the set. Only what stands
-  in that memory is ever deleted.
-* A removed set goes in reverse order, and is gone when every object is.
+* Namespaces and CRDs come first; what cannot be applied yet waits alone and is tried again.
+* Only what we made is deleted (``objects.py`` says how that is known). What stood there before
+  gets our fields while it is in a set, and loses them again when it leaves.
+* What left a set, and all of a removed set, goes in reverse order, each object after the one
+  before it is gone: what has finalizers is waited for.
+* An object belongs to one set. A second one that asks for it is told so, and waits until it is free.
+* Doing it again changes nothing: an object that is as asked stays at its revision.
+
+What was applied is remembered first (``memory.py``), so that nothing is forgotten by a crash.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from skerry.agent.discovery import KindMap
+from skerry.agent.drift import Drift
+from skerry.agent.memory import MANAGER, Memories, Memory
+from skerry.agent.objects import (
+    Identity,
+    bare,
+    identity_of,
+    in_order,
+    mark,
+    mark_of,
+    marked,
+    partly_identified,
+    result,
+)
 from skerry.client.contract import Client, Ref
 from skerry.machinery.document import loads
-from skerry.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound
+from skerry.machinery.errors import ApiError, Conflict, NotFound
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
-
-MANAGER = "skerry-agent"
-NAMESPACE = "skerry-agent"
-NAMESPACES, CONFIGMAPS = Ref("", "v1", "namespaces", namespaced=False), Ref("", "v1", "configmaps")
-FIRST = {"Namespace": 0, "CustomResourceDefinition": 1}
-
-
-class Identity(NamedTuple):
-    """Which object."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-
-
-def identity_of(obj: Json) -> Identity:
-    """Which object a manifest is; raises ValueError if it does not say."""
-    metadata = obj.get("metadata") or {}
-    if not (obj.get("apiVersion") and obj.get("kind") and metadata.get("name")):
-        raise ValueError("a manifest needs apiVersion, kind and metadata.name")
-    return Identity(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"])
-
-
-def in_order(manifests: Sequence[Json]) -> list[Json]:
-    """Namespaces first, then CRDs, then everything else as it stands."""
-    return sorted(manifests, key=lambda obj: FIRST.get(str(obj.get("kind")), 2))
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a set has applied, as remembered in the cluster."""
-
-    epoch: int
-    generation: int
-    objects: list[Identity]
 
 
 class Applier:
     """Enforces sets in one cluster."""
 
-    def __init__(self, client: Client, kinds: KindMap) -> None:
-        """``client`` reaches the cluster's API."""
+    def __init__(self, client: Client, kinds: KindMap, drift: Drift | None = None) -> None:
+        """``client`` reaches the cluster's API; ``drift`` is told what was applied."""
         self._client = client
         self._kinds = kinds
+        self._memories = Memories(client)
+        self._drift = drift
 
     async def enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
-        """Bring the cluster to a set; raises ApiError only where not even the memory can be kept."""
-        result = pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation)
-        memory = await self._recall(state.set)
+        """Bring the cluster to a set; raises ApiError only where not even the memory can be had."""
+        report = pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation)
+        memory = await self._memories.recall(state.set)
         if memory is not None and (state.owner_epoch, state.generation) < (memory.epoch, memory.generation):
-            result.refused = f"epoch {memory.epoch}, generation {memory.generation} was enforced already"
-            return result
-        before = memory.objects if memory else []
+            report.refused = f"epoch {memory.epoch}, generation {memory.generation} was enforced already"
+            return report
+        before = memory.objects if memory else ()
         if state.remove:
-            result.objects.extend(await self._take_away(list(reversed(before))))
-            result.gone = not result.objects
-            if result.gone:
-                await self._forget(state.set)
-            return result
-        manifests = in_order([loads(each) for each in state.manifests])
-        wanted = [identity_of(obj) for obj in manifests]
-        left = [each for each in before if each not in wanted]
-        if wanted or before:
-            await self._remember(state, [*wanted, *left])
-        result.objects.extend([await self._apply(obj) for obj in manifests])
+            await self._remove(state, before, report)
+            return report
+        manifests, bad = _readable(state)
+        wanted = tuple(dict.fromkeys(identity_of(obj) for obj in manifests))
+        places = {each.place for each in wanted}
+        left = tuple(each for each in before if each.place not in places)
+        await self._remember(memory, state, (*left, *wanted))
+        report.objects.extend(bad)
+        if left and self._drift is not None:
+            self._drift.forget(state.set)  # what goes now goes on purpose
+        report.objects.extend([await self._apply(obj, state.set) for obj in manifests])
         if left:
-            waiting = await self._take_away(list(reversed(left)))
-            result.objects.extend(waiting)
-            if not waiting:
-                await self._remember(state, wanted)
-        return result
+            pruned = await self._take_away(left, state.set)
+            report.objects.extend(pruned)
+            if all(each.outcome == pb.OUTCOME_PRUNED for each in pruned):
+                await self._remember(None, state, wanted)
+        return report
 
-    async def _apply(self, obj: Json) -> pb.ObjectResult:
+    async def _remove(self, state: pb.DesiredState, before: Sequence[Identity], report: pb.DesiredResult) -> None:
+        if self._drift is not None:
+            self._drift.forget(state.set)
+        report.objects.extend(await self._take_away(before, state.set))
+        report.gone = all(each.outcome == pb.OUTCOME_PRUNED for each in report.objects)
+        if report.gone:
+            await self._memories.forget(state.set)
+
+    async def _remember(self, before: Memory | None, state: pb.DesiredState, objects: tuple[Identity, ...]) -> None:
+        memory = Memory(state.set, state.owner_epoch, state.generation, objects)
+        if memory != before:
+            await self._memories.remember(memory)
+
+    async def _apply(self, obj: Json, name: str) -> pb.ObjectResult:
         which = identity_of(obj)
         try:
             ref = await self._kinds.ref(which.api_version, which.kind)
-            await self._client.apply(ref, obj, manager=MANAGER)
+            if ref.namespaced and not which.namespace:
+                return result(which, pb.OUTCOME_FAILED, "Invalid", f"a {which.kind} lives in a namespace; the manifest names none")
+            live = await self._live(ref, which)
+            if live is not None and live["metadata"].get("deletionTimestamp"):
+                return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it is being deleted, and is made anew when it is gone")
+            if live is not None and mark(live) not in {"", mark_of(name)}:
+                return result(which, pb.OUTCOME_CONFLICT, "OtherSet", "another manifest set made this object and keeps it")
+            ours = live is None or bool(mark(live))
+            after = await self._client.apply(ref, marked(obj, mark_of(name)) if ours else obj, manager=MANAGER)
         except Conflict as error:
-            return _result(which, pb.OUTCOME_FAILED, "Conflict", error.message)
+            return result(which, pb.OUTCOME_CONFLICT, "Conflict", error.message)
         except NotFound as error:
-            return _result(which, pb.OUTCOME_WAITING, "NotFound", error.message)
+            self._kinds.forget(which.api_version)
+            return result(which, pb.OUTCOME_WAITING, "NotFound", error.message)
         except ApiError as error:
-            return _result(which, pb.OUTCOME_FAILED, error.reason, error.message)
-        return _result(which, pb.OUTCOME_APPLIED, "", "")
+            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+        if self._drift is not None:
+            self._drift.applied(name, ref, after)
+        same = live is not None and live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
+        return result(which, pb.OUTCOME_UNCHANGED if same else pb.OUTCOME_APPLIED)
 
-    async def _take_away(self, objects: Sequence[Identity]) -> list[pb.ObjectResult]:
-        """Delete objects, one after the other is gone; returns what is still there."""
-        for index, which in enumerate(objects):
-            try:
-                ref = await self._kinds.ref(which.api_version, which.kind)
-                await self._client.delete(ref, which.name, which.namespace, propagation="Background")
-                await self._client.get(ref, which.name, which.namespace)
-            except NotFound:
-                continue
-            except ApiError as error:
-                return [_result(which, pb.OUTCOME_FAILED, error.reason, error.message)]
-            rest = [
-                _result(each, pb.OUTCOME_WAITING, "WaitsForAnother", f"{which.kind} {which.name} goes first")
-                for each in objects[index + 1 :]
-            ]
-            return [_result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it has finalizers that are still at work"), *rest]
-        return []
-
-    # the memory
-
-    def _memory_name(self, name: str) -> str:
-        return f"manifest-set-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
-
-    async def _recall(self, name: str) -> Memory | None:
+    async def _live(self, ref: Ref, which: Identity) -> Json | None:
         try:
-            found = await self._client.get(CONFIGMAPS, self._memory_name(name), NAMESPACE)
+            return await self._client.get(ref, which.name, which.namespace)
         except NotFound:
             return None
-        data = found.get("data") or {}
-        objects = [Identity(*each) for each in json.loads(data.get("objects", "[]"))]
-        return Memory(int(data.get("ownerEpoch", "0")), int(data.get("generation", "0")), objects)
 
-    async def _remember(self, state: pb.DesiredState, objects: Sequence[Identity]) -> None:
-        body: Json = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": self._memory_name(state.set), "namespace": NAMESPACE},
-            "data": {
-                "set": state.set,
-                "ownerEpoch": str(state.owner_epoch),
-                "generation": str(state.generation),
-                "objects": json.dumps(list(objects)),
-            },
-        }
+    async def _take_away(self, objects: Sequence[Identity], name: str) -> list[pb.ObjectResult]:
+        """Delete objects in reverse order, each after the one before it is gone."""
+        results: list[pb.ObjectResult] = []
+        for which in reversed(objects):
+            if results and results[-1].outcome != pb.OUTCOME_PRUNED:
+                blocker = f"{results[-1].kind} {results[-1].name}"
+                break
+            results.append(await self._take_one(which, name))
+        else:
+            return results
+        rest = objects[: len(objects) - len(results)]
+        return [*results, *(result(each, pb.OUTCOME_WAITING, "WaitsForAnother", f"{blocker} goes first") for each in reversed(rest))]
+
+    async def _take_one(self, which: Identity, name: str) -> pb.ObjectResult:
         try:
-            await self._client.apply(CONFIGMAPS, body, manager=MANAGER, force=True)
+            ref = await self._kinds.any_version(which.api_version, which.kind)
+            live = await self._client.get(ref, which.name, which.namespace)
+            if mark(live) != mark_of(name):
+                await self._let_go(ref, which, live)
+                return result(which, pb.OUTCOME_PRUNED, "NotOurs", "it is left in place: this set did not make it")
+            if not live["metadata"].get("deletionTimestamp"):
+                await self._client.delete(ref, which.name, which.namespace, propagation="Background", uid=live["metadata"]["uid"])
+            await self._client.get(ref, which.name, which.namespace)
         except NotFound:
-            await self._make_namespace()
-            await self._client.apply(CONFIGMAPS, body, manager=MANAGER, force=True)
+            return result(which, pb.OUTCOME_PRUNED)
+        except ApiError as error:
+            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+        return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it has finalizers that are still at work")
 
-    async def _make_namespace(self) -> None:
+    async def _let_go(self, ref: Ref, which: Identity, live: Json) -> None:
+        """Give up our fields in an object that is not ours; one that another set of ours made stays as that set wants it."""
+        fields = live["metadata"].get("managedFields") or ()
+        if not mark(live) and any(each.get("manager") == MANAGER for each in fields):
+            await self._client.apply(ref, bare(which, ref), manager=MANAGER)
+
+
+def _readable(state: pb.DesiredState) -> tuple[list[Json], list[pb.ObjectResult]]:
+    """The manifests of a set in the order of application, and a result for each that does not say what it is."""
+    good, bad = [], []
+    for obj in in_order([loads(each) for each in state.manifests]):
         try:
-            await self._client.create(
-                NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager=MANAGER
-            )
-        except AlreadyExists:
-            return
-
-    async def _forget(self, name: str) -> None:
-        try:
-            await self._client.delete(CONFIGMAPS, self._memory_name(name), NAMESPACE)
-        except NotFound:
-            return
-
-
-def _result(which: Identity, outcome: pb.Outcome, reason: str, message: str) -> pb.ObjectResult:
-    return pb.ObjectResult(
-        api_version=which.api_version,
-        kind=which.kind,
-        namespace=which.namespace,
-        name=which.name,
-        outcome=outcome,
-        reason=reason,
-        message=message[:4096],
-    )
+            identity_of(obj)
+        except ValueError as error:
+            bad.append(result(partly_identified(obj), pb.OUTCOME_FAILED, "Invalid", str(error)))
+        else:
+            good.append(obj)
+    return good, bad

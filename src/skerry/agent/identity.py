@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from skerry.client.connection import Connection
@@ -68,12 +69,22 @@ def store(folder: Path, identity: Identity) -> None:
     write_secret(folder / FILE, dumps(body))
 
 
+def renewed(identity: Identity, certificate: bytes, key: bytes, bundle: bytes) -> Identity:
+    """The same agent with another certificate, its key, and the roots that came with it."""
+    return replace(identity, certificate=certificate, key=key, bundle=bundle)
+
+
+def trusting(identity: Identity, bundle: bytes) -> Identity:
+    """The same agent, trusting other roots."""
+    return replace(identity, bundle=bundle)
+
+
 async def register(server: str, ca: bytes, token: str, folder: Path) -> Identity:
     """Register at the front door and keep the identity; raises ApiError."""
     key = new_key()
     csr = make_csr(key).decode()
     async with HttpClient(Connection(server, ca=ca), user_agent="skerry-agent") as client:
-        answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr})
+        answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr, "agentVersion": version("skerry")})
     if "certificate" not in answer:
         raise ApiError(f"{server} did not answer the registration as a Skerry front door does")
     identity = Identity(

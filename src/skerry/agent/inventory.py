@@ -2,62 +2,71 @@
 
 One informer per kind lives as long as the agent; a session only decides what is sent. When a
 session begins, or the gateway asks for everything again, the numbering starts anew: every kind
-is sent whole, marked complete. After that only what changed, many changes of one object as one.
-Kinds that the cluster does not serve are looked for again now and then.
+is listed whole, in as many deltas as it takes. After that only what changed, many changes
+of one object as one.
+
+Memory is bounded by what the cluster holds, not by how slow the gateway is: objects are kept
+trimmed, of what changed only the keys wait, and a delta is put together when it can be sent. No
+delta is larger than a message may be. Kinds that the cluster does not serve are looked for
+again now and then, quietly.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from skerry.agent.discovery import KindMap
-from skerry.client.contract import Client
+from skerry.client.contract import Client, Ref
 from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.document import dumps
 from skerry.machinery.resource import Json
 from skerry.runtime.informer import Informer
 from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.rules import KindName
 
 GATHER_SECONDS = 0.1
 LOOK_FOR_KINDS_EVERY = 10.0
 MOST_ITEMS = 200
+MOST_BYTES = 1024 * 1024
+"""A delta is closed once it is larger; one object of Kubernetes is at most a megabyte and a half."""
 
-KindName = tuple[str, str]
 Send = Callable[[pb.InventoryDelta], Awaitable[None]]
 
 log = get("agent.inventory")
 
 
-def trimmed(obj: Json) -> bytes:
+def trimmed(obj: Json) -> Json:
     """An object without what nobody at the far end reads."""
     metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     annotations = metadata.get("annotations")
     if annotations:
-        kept = {name: value for name, value in annotations.items() if not name.endswith("last-applied-configuration")}
-        metadata["annotations"] = kept
-    return dumps({**obj, "metadata": metadata})
+        metadata["annotations"] = {name: value for name, value in annotations.items() if not name.endswith("last-applied-configuration")}
+    return {**obj, "metadata": metadata}
 
 
 class InventoryWatch:
     """Follows the kinds that a gateway subscribed to."""
 
-    def __init__(self, client: Client, kinds: KindMap) -> None:
+    def __init__(self, client: Client, kinds: KindMap, clock: Clock) -> None:
         """Nothing is watched before somebody subscribes."""
         self._client = client
         self._kinds = kinds
+        self._clock = clock
         self._wanted: set[KindName] = set()
         self._informers: dict[KindName, Informer] = {}
+        self._following: dict[KindName, asyncio.Task[None]] = {}
         self._dirty: set[tuple[KindName, str]] = set()
         self._whole: set[KindName] = set()
         self._again = True
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
 
-    def subscribe(self, kinds: list[KindName]) -> None:
-        """Follow these kinds from now on."""
-        self._wanted |= set(kinds)
+    def subscribe(self, kinds: Iterable[KindName]) -> None:
+        """Follow these kinds, and no others, from now on."""
+        self._wanted = set(kinds)
         self._look.set()
 
     def restart(self) -> None:
@@ -70,65 +79,98 @@ class InventoryWatch:
         async with TaskOwner("inventory") as owner:
             while True:
                 self._look.clear()
-                for kind in sorted(self._wanted - set(self._informers)):
+                for kind in set(self._following) - self._wanted:
+                    self._following.pop(kind).cancel()
+                    del self._informers[kind]
+                for kind in sorted(self._wanted - set(self._following)):
                     ref = await self._kinds.preferred(*kind)
-                    if ref is None:
-                        continue
-                    informer = Informer(self._client, ref)
-                    informer.listen(lambda key, kind=kind: self._changed(kind, key))  # type: ignore[misc] # binds the loop's value
-                    self._informers[kind] = informer
-                    owner.spawn(informer.run(), ref.plural)
-                    owner.spawn(self._once_synced(kind, informer), f"{ref.plural}-synced")
+                    if ref is not None:
+                        self._informers[kind] = Informer(self._client, ref, keep=trimmed)
+                        self._following[kind] = owner.spawn(self._follow(kind, ref), ref.plural)
+                missing = set(self._following) != self._wanted
                 try:
-                    async with asyncio.timeout(LOOK_FOR_KINDS_EVERY if set(self._informers) != self._wanted else None):
+                    async with asyncio.timeout(LOOK_FOR_KINDS_EVERY if missing else None):
                         await self._look.wait()
                 except TimeoutError:
                     continue
 
-    async def _once_synced(self, kind: KindName, informer: Informer) -> None:
-        await informer.synced.wait()
-        self._whole.add(kind)
-        self._wake.set()
+    async def _follow(self, kind: KindName, ref: Ref) -> None:
+        informer = self._informers[kind]
+        informer.listen(lambda key: self._changed(kind, key))
+        async with TaskOwner(ref.plural) as owner:
+            running = owner.spawn(informer.run(), "informer")
+            await informer.synced.wait()
+            self._whole.add(kind)
+            self._wake.set()
+            await running
 
     def _changed(self, kind: KindName, key: str) -> None:
         self._dirty.add((kind, key))
         self._wake.set()
 
     async def stream(self, send: Send) -> None:
-        """Send deltas over one session, until cancelled."""
+        """Send deltas over one session, until cancelled; ``send`` waits while the gateway is slow."""
         sequence = 0
-        self._again = True
-        self._wake.set()
+        self.restart()
         while True:
             await self._wake.wait()
-            await asyncio.sleep(GATHER_SECONDS)
+            await self._clock.sleep(GATHER_SECONDS)
             self._wake.clear()
             if self._again:
                 self._again, sequence = False, 0
                 self._dirty.clear()
                 self._whole = {kind for kind, informer in self._informers.items() if informer.synced.is_set()}
             for delta in self._deltas():
+                if self._again:
+                    break  # whatever is left is part of everything
                 sequence += 1
                 delta.sequence = sequence
                 await send(delta)
 
-    def _deltas(self) -> list[pb.InventoryDelta]:
-        whole, self._whole = self._whole, set()
+    def _deltas(self) -> Iterator[pb.InventoryDelta]:
+        whole, self._whole = self._whole & set(self._informers), set()
         dirty, self._dirty = self._dirty, set()
-        deltas = []
         for kind in sorted(whole):
-            items = [self._item(kind, key) for key in self._informers[kind].known()]
-            deltas.append(pb.InventoryDelta(items=items, complete=[pb.ResourceKind(group=kind[0], plural=kind[1])]))
-        rest = [(kind, key) for kind, key in sorted(dirty) if kind not in whole and self._informers[kind].synced.is_set()]
-        deltas += [
-            pb.InventoryDelta(items=[self._item(*each) for each in rest[begin : begin + MOST_ITEMS]])
-            for begin in range(0, len(rest), MOST_ITEMS)
-        ]
-        return deltas
+            yield from self._listing(kind)
+        rest = [(kind, key) for kind, key in sorted(dirty) if kind not in whole and self._synced(kind)]
+        for items in self._batches(rest):
+            yield pb.InventoryDelta(items=items)
+
+    def _listing(self, kind: KindName) -> Iterator[pb.InventoryDelta]:
+        name = pb.ResourceKind(group=kind[0], plural=kind[1])
+        last = pb.InventoryDelta(begins=[name])
+        for items in self._batches([(kind, key) for key in self._informers[kind].known()]):
+            if last.items:
+                yield last
+                last = pb.InventoryDelta()
+            last.items.extend(items)
+        last.complete.append(name)
+        yield last
+
+    def _batches(self, keys: Sequence[tuple[KindName, str]]) -> Iterator[list[pb.InventoryItem]]:
+        """Items as they are at the moment when their batch is asked for."""
+        items: list[pb.InventoryItem] = []
+        size = 0
+        for kind, key in keys:
+            items.append(self._item(kind, key))
+            size += len(items[-1].object)
+            if len(items) >= MOST_ITEMS or size >= MOST_BYTES:
+                yield items
+                items, size = [], 0
+        if items:
+            yield items
+
+    def _synced(self, kind: KindName) -> bool:
+        return kind in self._informers and self._informers[kind].synced.is_set()
 
     def _item(self, kind: KindName, key: str) -> pb.InventoryItem:
-        obj = self._informers[kind].get(key)
+        obj = self._informers[kind].get(key) if kind in self._informers else None
         namespace, _, name = key.rpartition("/")
         return pb.InventoryItem(
-            kind=pb.ResourceKind(group=kind[0], plural=kind[1]), namespace=namespace, name=name, object=trimmed(obj) if obj else b""
+            kind=pb.ResourceKind(group=kind[0], plural=kind[1]), namespace=namespace, name=name, object=dumps(obj) if obj else b""
         )
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        held = sum(informer.statistics()["objects"] for informer in self._informers.values())
+        return {"kinds": len(self._informers), "objects": held, "changed": len(self._dirty)}

@@ -97,15 +97,25 @@ async def gateway(
         if health.heartbeat(name, beat):
             judging.queue.add(name)
 
+    async def admit(name: str) -> str:
+        await managements.synced.wait()
+        return "" if managements.get(name) else f"there is no management cluster {name} here"
+
+    def left(name: str) -> None:
+        if managements.get(name) is None:
+            routes.dismiss(name, "its management cluster was deleted")
+
     routes.listen(came_or_went)
-    receivers = Receivers(inventory.take, desired.take_result, heartbeat)
+    desired.listen(pushing.queue.add)
+    managements.listen(left)
+    receivers = Receivers(inventory.take, desired.take_result, heartbeat, admit)
     servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription())
 
     def pair() -> tuple[bytes, bytes]:
         now = shown()
         return now.certificate, now.key
 
-    server, port = wire.server(servicer, address, pair, authority.bundle)
+    server, port = wire.server(servicer, address, pair, lambda: authority.bundle)
     await server.start()
     try:
         async with TaskOwner("gateway") as owner:

@@ -1,37 +1,43 @@
 """Desired state: ManifestSets go to the agent of their management cluster, and what became of them comes back.
 
-Level-based: whenever a ManifestSet changes, or its agent comes back, the whole set is sent; an
-agent that has it already applies it again, which costs little and repairs drift. The status
-holds counts and the first failures; it is written when it changes, not at every report, so
-that a quiet fleet makes no revisions: ``lastEnforcedTime`` moves at most once a minute.
+Level-based: a set is sent once for each of its generations and sessions of its agent, whatever
+wakes us; an agent that has it already only reports again. A report waits here until it is written,
+and a newer one takes its place, so that a store that is slow or away for a moment costs nothing
+but time.
+
+The status holds counts and the first failures. It is written when it changes, not at every
+report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute.
+A report of an older command than the status speaks of never takes it back.
+
+Deletion waits for the finalizer: it goes once the agent says that nothing is left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
-from skerry.gateway.routes import Routes
+from skerry.gateway.routes import Route, Routes
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.manifestset import PRUNE
 from skerry.kit.clock import Clock, rfc3339
-from skerry.kit.log import get
 from skerry.machinery.document import dumps
-from skerry.machinery.errors import Conflict, NotFound
+from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.informer import Informer
 from skerry.tunnel import link_pb2 as pb
 
 MANIFESTSETS = Ref(GROUP, VERSION, "manifestsets")
+MANAGER = "skerry-gateway"
 MOST_FAILURES = 10
 ENFORCED_STEP = timedelta(seconds=60)
 
-log = get("gateway.desired")
-
 
 class Desired:
-    """Hands ManifestSets to agents."""
+    """Hands ManifestSets to agents, and writes down what they report."""
 
     def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock) -> None:
         """``informer`` follows the ManifestSets of all management clusters."""
@@ -39,104 +45,143 @@ class Desired:
         self._routes = routes
         self._informer = informer
         self._clock = clock
+        self._wake: Callable[[str], None] = lambda _: None
+        self._reports: dict[str, pb.DesiredResult] = {}
+        self._sent: dict[str, tuple[Route, _Command]] = {}
+
+    def listen(self, wake: Callable[[str], None]) -> None:
+        """Tell ``wake`` the key of every set that was reported on."""
+        self._wake = wake
 
     def keys_of_agent(self, management_cluster: str) -> list[str]:
         """The sets of a management cluster."""
         return [key for key in self._informer.known() if key.startswith(f"{management_cluster}/")]
 
-    async def reconcile(self, key: str) -> float | None:
-        """Send one set, if its agent is here."""
+    def take_result(self, management_cluster: str, result: pb.DesiredResult) -> None:
+        """Take what became of a set."""
+        key = f"{management_cluster}/{result.set}"
+        self._reports[key] = result
+        self._wake(key)
+
+    async def reconcile(self, key: str) -> None:
+        """Write down what was reported of one set, and send it if its agent is here and was not told yet."""
+        obj = self._informer.get(key)
+        if obj is None:
+            self._reports.pop(key, None)
+            self._sent.pop(key, None)
+            return
+        report = self._reports.get(key)
+        if report is not None:
+            await self._write(obj, report)
+            if self._reports.get(key) is report:
+                del self._reports[key]
+        metadata = obj["metadata"]
+        if not metadata.get("deletionTimestamp") and PRUNE not in (metadata.get("finalizers") or ()):
+            body = {"finalizers": [*(metadata.get("finalizers") or ()), PRUNE], "resourceVersion": metadata["resourceVersion"]}
+            await self._patch(obj, {"metadata": body})  # the change comes back here, and the set is sent
+        else:
+            self._send(key, obj)
+
+    def _send(self, key: str, obj: Json) -> None:
+        namespace, _, name = key.partition("/")
+        route = self._routes.get(namespace)
+        command = _command(obj)
+        if route is None or self._sent.get(key) == (route, command):
+            return
+        self._sent[key] = (route, command)
+        route.send_state(name, partial(self._state, key))
+
+    def _state(self, key: str) -> pb.DesiredState | None:
+        """The set as it is when its turn to be sent comes."""
         obj = self._informer.get(key)
         if obj is None:
             return None
-        namespace, _, name = key.partition("/")
-        metadata = obj["metadata"]
-        removing = bool(metadata.get("deletionTimestamp"))
-        if not removing and PRUNE not in (metadata.get("finalizers") or ()):
-            body = {
-                "metadata": {"finalizers": [*(metadata.get("finalizers") or ()), PRUNE], "resourceVersion": metadata["resourceVersion"]}
-            }
-            try:
-                await self._client.patch(MANIFESTSETS, name, namespace, PatchKind.MERGE, body, manager="skerry-gateway")
-            except (NotFound, Conflict):
-                return 0.1
-            return None  # the change comes back here
-        route = self._routes.get(namespace)
-        if route is None:
-            return None  # the agent's return comes back here
-        spec = obj.get("spec") or {}
-        state = pb.DesiredState(
-            set=name,
-            owner_epoch=spec.get("ownerEpoch", 0),
-            generation=metadata.get("generation", 0),
-            manifests=[] if removing else [dumps(manifest) for manifest in spec.get("manifests") or ()],
-            remove=removing,
-        )
-        route.send(pb.ControlResponse(desired=state))
-        return None
+        epoch, generation, removing = _command(obj)
+        manifests = [] if removing else [dumps(manifest) for manifest in (obj.get("spec") or {}).get("manifests") or ()]
+        name = key.partition("/")[2]
+        return pb.DesiredState(set=name, owner_epoch=epoch, generation=generation, manifests=manifests, remove=removing)
 
-    async def take_result(self, management_cluster: str, result: pb.DesiredResult) -> None:
-        """Write what became of a set into its status, or let it go when nothing is left."""
-        obj = self._informer.get(f"{management_cluster}/{result.set}")
-        if obj is None:
-            return
+    async def _write(self, obj: Json, report: pb.DesiredResult) -> None:
         metadata = obj["metadata"]
-        if result.gone:
-            kept = [each for each in metadata.get("finalizers") or () if each != PRUNE]
-            if metadata.get("deletionTimestamp") and PRUNE in (metadata.get("finalizers") or ()):
-                body: Json = {"metadata": {"finalizers": kept or None, "uid": metadata["uid"]}}
-                await self._patch(management_cluster, result.set, body, "")
+        finalizers = metadata.get("finalizers") or ()
+        if report.gone:
+            if metadata.get("deletionTimestamp") and PRUNE in finalizers:
+                kept = [each for each in finalizers if each != PRUNE]
+                await self._patch(obj, {"metadata": {"finalizers": kept, "resourceVersion": metadata["resourceVersion"]}})
             return
-        status = next_status(obj, result, self._clock.now())
+        status = next_status(obj, report, self._clock.now())
         if status != (obj.get("status") or {}):
-            await self._patch(management_cluster, result.set, {"status": status}, "status")
+            await self._patch(obj, {"metadata": {"uid": metadata["uid"]}, "status": status}, "status")
 
-    async def _patch(self, namespace: str, name: str, body: Json, subresource: str) -> None:
+    async def _patch(self, obj: Json, body: Json, subresource: str = "") -> None:
+        """Patch a set; one that is gone meanwhile is fine."""
+        metadata = obj["metadata"]
         try:
             await self._client.patch(
-                MANIFESTSETS, name, namespace, PatchKind.MERGE, body, subresource=subresource, manager="skerry-gateway"
+                MANIFESTSETS, metadata["name"], metadata["namespace"], PatchKind.MERGE, body, subresource=subresource, manager=MANAGER
             )
         except NotFound:
             return
+
+
+_Command = tuple[int, int, bool]
+"""Epoch, generation, and whether the set is to be removed."""
+
+
+def _command(obj: Json) -> _Command:
+    metadata = obj["metadata"]
+    return (obj.get("spec") or {}).get("ownerEpoch", 0), metadata.get("generation", 0), bool(metadata.get("deletionTimestamp"))
 
 
 def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
     """The status after a report (pure)."""
     before: Json = obj.get("status") or {}
     if result.refused:
-        return {**before, "conditions": [condition(before, "Applied", Verdict("False", "Refused", result.refused), now, result.generation)]}
-    counts = dict.fromkeys(pb.Outcome.values(), 0)
-    for each in result.objects:
-        counts[each.outcome] += 1
-    failures = [each for each in result.objects if each.outcome == pb.OUTCOME_FAILED]
-    failed, waiting = counts[pb.OUTCOME_FAILED], counts[pb.OUTCOME_WAITING]
-    if failed:
-        first = failures[0]
-        verdict = Verdict("False", first.reason or "ApplyFailed", f"{first.kind} {first.namespace}/{first.name}: {first.message}")
-    elif waiting:
-        verdict = Verdict("False", "Waiting", f"{waiting} of {len(result.objects)} objects wait")
-    else:
-        verdict = Verdict("True", "Applied", f"{len(result.objects)} objects are as asked for")
+        verdict = Verdict("False", "Refused", result.refused)
+        return {**before, "conditions": [condition(before, "Applied", verdict, now, result.generation)]}
+    if (result.owner_epoch, result.generation) < (before.get("ownerEpoch", 0), before.get("observedGeneration", 0)):
+        return before
+    failures = [each for each in result.objects if each.outcome in FAILED]
+    waiting = [each for each in result.objects if each.outcome == pb.OUTCOME_WAITING]
+    good = [each for each in result.objects if each.outcome in GOOD]
+    verdict = _verdict(failures, waiting, good)
     status: Json = {
         "observedGeneration": result.generation,
         "ownerEpoch": result.owner_epoch,
-        "applied": counts[pb.OUTCOME_APPLIED],
-        "failed": failed,
-        "pending": waiting,
+        "applied": len(good),
+        "failed": len(failures),
+        "pending": len(waiting),
         "failures": [_failure(each) for each in failures[:MOST_FAILURES]],
         "conditions": [condition(before, "Applied", verdict, now, result.generation)],
     }
-    enforced = _enforced(before, verdict[0] == "True", now, result.generation)
+    seen = now - timedelta(seconds=result.enforced_seconds_ago)
+    enforced = _enforced(before, verdict.status == "True", seen, result.generation)
     return {**status, "lastEnforcedTime": enforced} if enforced else status
 
 
-def _enforced(before: Json, good: bool, now: datetime, generation: int) -> str | None:
+GOOD = frozenset((pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED))
+FAILED = frozenset((pb.OUTCOME_FAILED, pb.OUTCOME_CONFLICT))
+
+
+def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], good: list[pb.ObjectResult]) -> Verdict:
+    if failures:
+        first = failures[0]
+        place = f"{first.namespace}/{first.name}" if first.namespace else first.name
+        return Verdict("False", first.reason or "ApplyFailed", f"{first.kind} {place}: {first.message}")
+    if waiting:
+        first = waiting[0]
+        total = len(waiting) + len(good)
+        return Verdict("False", "Waiting", f"{len(waiting)} of {total} objects wait, first {first.kind} {first.name}: {first.message}")
+    return Verdict("True", "Applied", f"{len(good)} objects are as asked for")
+
+
+def _enforced(before: Json, good: bool, seen: datetime, generation: int) -> str | None:
     last = before.get("lastEnforcedTime")
     if not good:
         return last
-    if last and before.get("observedGeneration") == generation and now - datetime.fromisoformat(last) < ENFORCED_STEP:
+    if last and before.get("observedGeneration") == generation and seen - datetime.fromisoformat(last) < ENFORCED_STEP:
         return str(last)
-    return rfc3339(now)
+    return rfc3339(seen)
 
 
 def _failure(each: pb.ObjectResult) -> Json:

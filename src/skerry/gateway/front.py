@@ -1,17 +1,25 @@
-"""The gateway's paths at the front door: registration, and calls to managed clusters; everything else goes on to the API."""
+"""The gateway's paths at the front door: registration, and calls to managed clusters; everything else goes on to the API.
+
+A proxied request is passed on as it comes, body and all, while its response is already on the
+way back. One task listens to the caller from the beginning to the end of the call: who goes away
+ends it, wherever it stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 from skerry.gateway import registration
-from skerry.gateway.proxy import PREFIX, ProxyCall, ProxyCalls, request_head
+from skerry.gateway.proxy import PREFIX, CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
 from skerry.kit.aio import TaskOwner
+from skerry.kit.log import get
 from skerry.machinery.document import dumps
 from skerry.machinery.errors import ApiError, MethodNotAllowed, NotFound
 from skerry.machinery.identity import User
+from skerry.machinery.names import label_problem
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
 from skerry.restapi.status import code_of, failure
@@ -19,6 +27,9 @@ from skerry.restapi.status import code_of, failure
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 Admit = Callable[[Request], Awaitable[User]]
 """Who a caller of a managed cluster is; raises Unauthorized or Forbidden."""
+
+
+log = get("gateway.front")
 
 
 class Front:
@@ -52,39 +63,41 @@ class Front:
 
     async def _call(self, request: Request, receive: Receive, send: Send) -> None:
         user = await self._admit(request)
-        name, _, rest = request.path.removeprefix(PREFIX).partition("/")
-        if not name:
-            raise NotFound
-        query = request.scope.get("query_string", b"").decode("latin-1")
-        target = f"/{rest}" + (f"?{query}" if query else "")
+        name, target = _destination(request)
         head = request_head(request.method, target, list(request.scope["headers"]), user)
-        call = await self._proxies.open(name, head, _body(receive))
+        call = await self._proxies.open(name, head)
         try:
-            answer = await call.response_head()
-            headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
-            await send({"type": "http.response.start", "status": answer.code, "headers": headers})
             async with TaskOwner("proxied") as owner:
-                owner.spawn(_until_gone(receive, call), "disconnect")
+                owner.spawn(_listen(receive, call), "listen")
+                answer = await call.response_head()
+                headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
+                await send({"type": "http.response.start", "status": answer.code, "headers": headers})
                 async for chunk in call.response_body():
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except CutOff as error:
+            # what is not completed closes the connection: the caller sees that there should have been more
+            log.info("a proxied response was cut off", management_cluster=name, path=request.path, reason=str(error))
+        else:
             await send({"type": "http.response.body", "body": b""})
         finally:
             call.finish()
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        more = bool(message.get("more_body"))
+def _destination(request: Request) -> tuple[str, str]:
+    """The management cluster, and path and query for its API, encoded as they came."""
+    path: bytes = request.scope.get("raw_path") or quote(request.path).encode()
+    name, _, rest = path.decode("latin-1").partition("?")[0].removeprefix(PREFIX).partition("/")
+    if label_problem(name):
+        raise NotFound
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return name, f"/{rest}" + (f"?{query}" if query else "")
+
+
+async def _listen(receive: Receive, call: ProxyCall) -> None:
+    """Pass the request's body on, then give the call up when its caller goes away."""
+    while (message := await receive())["type"] != "http.disconnect":
         if message.get("body"):
-            yield message["body"]
-
-
-async def _until_gone(receive: Receive, call: ProxyCall) -> None:
-    """Give the call up when its caller goes away."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    call.give_up()
+            await call.feed(message["body"])
+        if not message.get("more_body"):
+            await call.feed_end()
+    call.finish()

@@ -1,9 +1,15 @@
-"""Inventory: what agents report becomes ObservedObjects, latest values at the Kubernetes door."""
+"""Inventory: what agents report becomes ObservedObjects, latest values at the Kubernetes door.
+
+A delta is stored as one batch. Where it completes the listing of a kind, what is stored of that
+kind and was not listed goes in the same batch. An agent writes in the namespace of its own
+management cluster and nowhere else.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from skerry.kinds import observedobject
 from skerry.kit.clock import Clock, rfc3339
@@ -11,53 +17,66 @@ from skerry.machinery.document import Gapped, gapped, loads
 from skerry.machinery.names import label_value_problem, subdomain_problem
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.rules import KindName, Names
 
-PutLatest = Callable[[Mapping[tuple[str, str], Gapped | None]], Awaitable[None]]
-"""Upserts ObservedObjects by (namespace, name); None removes."""
+Place = tuple[str, str]
+"""Namespace and name of an ObservedObject."""
+
+Known = Callable[[str], list[Json]]
+"""The ObservedObjects of a management cluster that are stored now."""
+
+
+class LatestSink(Protocol):
+    """Where latest values are kept."""
+
+    def __call__(self, values: Mapping[Place, Gapped | None], /) -> Awaitable[None]:
+        """Upsert ObservedObjects; None removes one."""
+        ...
+
 
 CAPI_CLUSTER = "cluster.x-k8s.io/cluster-name"
+GROUP_LABEL = "fleet.skerry.dev/source-group"
+PLURAL_LABEL = "fleet.skerry.dev/source-plural"
 
 
-def object_name(kind: pb.ResourceKind, namespace: str, name: str) -> str:
+def object_name(kind: KindName, namespace: str, name: str) -> str:
     """The name of an ObservedObject; a digest stands in where the plain form is no legal name."""
-    plain = f"{kind.plural}.{kind.group or 'core'}.{namespace or '-'}.{name}"
+    group, plural = kind
+    plain = f"{plural}.{group or 'core'}.{namespace or '-'}.{name}"
     if len(plain) <= 253 and not subdomain_problem(plain):
         return plain
-    return f"{kind.plural}.{hashlib.sha256(plain.encode()).hexdigest()[:40]}"
+    return f"{plural}.{hashlib.sha256(plain.encode()).hexdigest()[:40]}"
 
 
 class Inventory:
     """What every management cluster holds, as its agent reports it."""
 
-    def __init__(self, put: PutLatest, known: Callable[[str], list[Json]], clock: Clock) -> None:
-        """``known`` returns the ObservedObjects of a management cluster that are stored now."""
+    def __init__(self, put: LatestSink, known: Known, clock: Clock) -> None:
+        """Nothing is kept here: it is in the sink."""
         self._put = put
         self._known = known
         self._clock = clock
 
-    async def take(self, management_cluster: str, delta: pb.InventoryDelta) -> None:
-        """Store one delta."""
+    async def take(self, management_cluster: str, delta: pb.InventoryDelta, complete: Mapping[KindName, Names]) -> None:
+        """Store one delta; ``complete`` names all there is of some kinds. Raises what the sink raises."""
         now = rfc3339(self._clock.now())
-        values: dict[tuple[str, str], Gapped | None] = {}
+        values: dict[Place, Gapped | None] = {}
         for item in delta.items:
-            place = (management_cluster, object_name(item.kind, item.namespace, item.name))
+            kind = item.kind.group, item.kind.plural
+            place = management_cluster, object_name(kind, item.namespace, item.name)
             values[place] = gapped(_observed(place, item, now)) if item.object else None
-        whole = {(kind.group, kind.plural) for kind in delta.complete}
-        if whole:
+        if complete:
+            there = {object_name(kind, *each) for kind, names in complete.items() for each in names}
             for obj in self._known(management_cluster):
                 labels = obj["metadata"].get("labels") or {}
-                place = (management_cluster, obj["metadata"]["name"])
-                if (labels.get(GROUP_LABEL, ""), labels.get(PLURAL_LABEL, "")) in whole and place not in values:
-                    values[place] = None
+                name = obj["metadata"]["name"]
+                if (labels.get(GROUP_LABEL, ""), labels.get(PLURAL_LABEL, "")) in complete and name not in there:
+                    values.setdefault((management_cluster, name), None)
         if values:
             await self._put(values)
 
 
-GROUP_LABEL = "fleet.skerry.dev/source-group"
-PLURAL_LABEL = "fleet.skerry.dev/source-plural"
-
-
-def _observed(place: tuple[str, str], item: pb.InventoryItem, now: str) -> Json:
+def _observed(place: Place, item: pb.InventoryItem, now: str) -> Json:
     obj: Json = loads(item.object)
     metadata = obj.get("metadata") or {}
     labels = {GROUP_LABEL: item.kind.group, PLURAL_LABEL: item.kind.plural}

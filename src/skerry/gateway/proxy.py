@@ -1,9 +1,15 @@
 """Calls to a managed cluster's own API, through its agent: ``/k8s/MANAGEMENT-CLUSTER/…`` at the front door.
 
-Each call is a stream of its own that the agent opens when it is asked to; a request that is
-cancelled here ends its stream, and with it the call at the far end. The caller's credentials
-never leave: Authorization and Impersonate-* are dropped, and the user that the front door
-found is set instead, so that the cluster's own RBAC decides.
+* Each call is a stream of its own that the agent opens when it is asked to, so a slow reader
+  holds up nobody else.
+* Both directions are bounded: who does not read makes the other wait.
+* A caller who goes away ends the stream, and with it the call at the far end.
+* A response counts as complete only when the agent says so. One that was cut off is never
+  passed on as if that were all.
+* The caller's credentials never leave: Authorization, cookies and Impersonate-* are dropped, and
+  the user that the front door found is set instead, so that the cluster's own RBAC decides.
+
+Upgraded connections (exec, attach, port-forward) are not carried.
 """
 
 from __future__ import annotations
@@ -13,50 +19,57 @@ import secrets
 from collections.abc import AsyncIterator
 
 from skerry.gateway.routes import Routes
-from skerry.machinery.errors import ServiceUnavailable
-from skerry.machinery.identity import User
+from skerry.kit.pipe import Pipe
+from skerry.machinery.errors import Forbidden, ServiceUnavailable
+from skerry.machinery.identity import AUTHENTICATED, User
 from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.wire import CHUNK_BYTES
 
 OPEN_SECONDS = 15.0
 PREFIX = "/k8s/"
-DROPPED = frozenset(("authorization", "host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "keep-alive", "cookie"))
+DROPPED = frozenset(
+    (
+        *("authorization", "proxy-authorization", "cookie"),
+        *("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive", "expect"),
+    )
+)
+DROPPED_PREFIXES = ("impersonate-", "x-remote-")
+SPECIAL = "system:"
+
 WINDOW = 16
-"""Chunks of one call that may wait for a slow reader before the stream stands still."""
+"""Chunks of one call that may wait for a slow reader, in each direction, before the stream stands still."""
+
+
+class CutOff(Exception):
+    """The response broke off after its head was passed on."""
 
 
 class ProxyCall:
     """One call: the request goes out, the response comes in."""
 
-    def __init__(self, agent: str, head: pb.RequestHead, body: AsyncIterator[bytes]) -> None:
-        """``body`` yields the chunks of the request."""
+    def __init__(self, agent: str, head: pb.RequestHead) -> None:
+        """``feed`` is what fills the request's body."""
         self.agent = agent
         self.id = secrets.token_hex(8)
         self._head = head
-        self._body = body
-        self._incoming: asyncio.Queue[pb.ProxyRequest | None] = asyncio.Queue(WINDOW)
-        self._finished = asyncio.Event()
+        self._request: Pipe[pb.ProxyResponse] = Pipe(WINDOW)
+        self._response: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         self.claimed = asyncio.Event()
-        self._given_up = False
 
-    async def outgoing(self) -> AsyncIterator[pb.ProxyResponse]:
-        """What the agent is told; the stream stays open until the response is over."""
-        yield pb.ProxyResponse(head=self._head)
-        async for chunk in self._body:
-            yield pb.ProxyResponse(body=chunk)
-        yield pb.ProxyResponse(end=pb.BodyEnd())
-        await self._finished.wait()
+    # the front door's side
 
-    async def receive(self, requests: AsyncIterator[pb.ProxyRequest]) -> None:
-        """Take what the agent answers."""
-        try:
-            async for message in requests:
-                await self._incoming.put(message)
-        finally:
-            await self._incoming.put(None)
+    async def feed(self, chunk: bytes) -> None:
+        """Pass on a part of the request's body."""
+        for begin in range(0, len(chunk), CHUNK_BYTES):
+            await self._request.put(pb.ProxyResponse(body=chunk[begin : begin + CHUNK_BYTES]))
+
+    async def feed_end(self) -> None:
+        """The request's body is complete."""
+        await self._request.put(pb.ProxyResponse(end=pb.BodyEnd()))
 
     async def response_head(self) -> pb.ResponseHead:
         """The head of the response; raises ServiceUnavailable."""
-        message = await self._incoming.get()
+        message = await self._response.take()
         if message is None:
             raise ServiceUnavailable("the agent went away during the call; try again")
         if message.WhichOneof("message") == "failed":
@@ -64,22 +77,37 @@ class ProxyCall:
         return message.head
 
     async def response_body(self) -> AsyncIterator[bytes]:
-        """The chunks of the response."""
-        while not self._given_up and (message := await self._incoming.get()) is not None:
-            if message.WhichOneof("message") == "body":
-                yield message.body
-
-    def give_up(self) -> None:
-        """The caller went away: end the response, and with it the call."""
-        self._given_up = True
-        self._finished.set()
-        while not self._incoming.empty():
-            self._incoming.get_nowait()
-        self._incoming.put_nowait(None)
+        """The chunks of the response; raises CutOff if it broke off."""
+        while (message := await self._response.take()) is not None:
+            match message.WhichOneof("message"):
+                case "body":
+                    yield message.body
+                case "end":
+                    return
+                case "failed":
+                    raise CutOff(message.failed.message)
+        raise CutOff("one end went away")
 
     def finish(self) -> None:
-        """The call is over here, whether it ended or was given up."""
-        self._finished.set()
+        """The call is over here, whether it ended or was given up: end its stream."""
+        self._request.abort()
+        self._response.abort()
+
+    # the agent's side
+
+    async def outgoing(self) -> AsyncIterator[pb.ProxyResponse]:
+        """What the agent is told; the stream stays open until the call is over."""
+        yield pb.ProxyResponse(head=self._head)
+        while (message := await self._request.take()) is not None:
+            yield message
+
+    async def receive(self, requests: AsyncIterator[pb.ProxyRequest]) -> None:
+        """Take what the agent answers."""
+        try:
+            async for message in requests:
+                await self._response.put(message)
+        finally:
+            self._response.close()
 
 
 class ProxyCalls:
@@ -89,20 +117,22 @@ class ProxyCalls:
         """Calls go to whoever is connected."""
         self._routes = routes
         self._waiting: dict[tuple[str, str], ProxyCall] = {}
+        self._opened = 0
 
     def claim(self, agent: str, call: str) -> ProxyCall | None:
         """The call that an agent opened a stream for; only its own."""
         found = self._waiting.pop((agent, call), None)
         if found is not None:
+            self._opened += 1
             found.claimed.set()
         return found
 
-    async def open(self, agent: str, head: pb.RequestHead, body: AsyncIterator[bytes]) -> ProxyCall:
+    async def open(self, agent: str, head: pb.RequestHead) -> ProxyCall:
         """Ask an agent to open a stream for a call; raises ServiceUnavailable if it is away or does not."""
         route = self._routes.get(agent)
         if route is None:
             raise ServiceUnavailable(f"the agent of management cluster {agent} is not connected", retry_after=5)
-        call = ProxyCall(agent, head, body)
+        call = ProxyCall(agent, head)
         self._waiting[(agent, call.id)] = call
         route.send(pb.ControlResponse(open_proxy=pb.OpenProxy(call=call.id)))
         try:
@@ -114,11 +144,21 @@ class ProxyCalls:
             self._waiting.pop((agent, call.id), None)
         return call
 
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {"waiting": len(self._waiting), "opened": self._opened}
+
 
 def request_head(method: str, target: str, headers: list[tuple[bytes, bytes]], user: User) -> pb.RequestHead:
-    """The head of a proxied request: the caller's headers without his credentials, and who he is instead."""
+    """The head of a proxied request: the caller's headers without his credentials, and who he is instead.
+
+    Raises Forbidden for a user whose name means something special to every cluster. Groups that do are left out:
+    who belongs to ``system:masters`` of a cluster is for that cluster to say.
+    """
+    if user.name.startswith(SPECIAL):
+        raise Forbidden(f"{user.name} is not a user that can be handed on to a cluster")
     kept = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    kept = [(name, value) for name, value in kept if name not in DROPPED and not name.startswith("impersonate-")]
+    kept = [(name, value) for name, value in kept if name not in DROPPED and not name.startswith(DROPPED_PREFIXES)]
     kept.append(("impersonate-user", user.name))
-    kept += [("impersonate-group", group) for group in user.groups]
+    kept += [("impersonate-group", group) for group in user.groups if not group.startswith(SPECIAL) or group == AUTHENTICATED]
     return pb.RequestHead(method=method, target=target, headers=[pb.Header(name=name, value=value) for name, value in kept])

@@ -1,9 +1,15 @@
 """Registration: a one-time token and a CSR for a certificate, at the front door.
 
-``POST /register/v1/agents`` with ``{"token", "csr"}`` answers ``{"certificate", "bundle",
-"gateway", "managementCluster"}``. The token's digest, its management cluster and its expiry are
-in a Secret; the Secret is deleted, by its revision, before the certificate is issued, so that
-of two who bring the same token one gets it. Tokens are never logged, nor told apart in errors.
+``POST /register/v1/agents`` with ``{"token", "csr", "agentVersion"}`` answers ``{"certificate",
+"bundle", "gateway", "managementCluster"}``.
+
+* Of a token only a digest is kept, with its management cluster and its expiry, in a Secret.
+* A request that could not be signed costs nobody his token: it is looked at first.
+* The Secret is deleted, by its uid and revision, before the certificate is handed out: of two
+  who bring the same token one gets it.
+* A wrong token, one that was used up and one that has expired are refused in the same words.
+  That the store cannot be asked is another matter, and is said: the agent may try again.
+* Tokens are never logged.
 """
 
 from __future__ import annotations
@@ -16,10 +22,11 @@ from datetime import datetime, timedelta
 from skerry.access.tokens import digest
 from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
-from skerry.kit.clock import Clock, rfc3339
+from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.document import dumps, parse
-from skerry.machinery.errors import ApiError, BadRequest, Conflict, NotFound, Unauthorized
+from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
+from skerry.machinery.names import label_problem
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, PkiError
 
@@ -68,16 +75,17 @@ class Registration:
         self._clock = clock
 
     async def register(self, body: bytes) -> bytes:
-        """Answer one registration; raises BadRequest or Unauthorized."""
+        """Answer one registration; raises BadRequest, Unauthorized, or what the API raises where it cannot be asked."""
         value, _ = parse(body)
         if not isinstance(value, dict) or not isinstance(value.get("token"), str) or not isinstance(value.get("csr"), str):
             raise BadRequest('a registration is {"token": "…", "csr": "…PEM…"}')
-        name = await self._use_up(value["token"])
+        secret, name = await self._find(value["token"])
         try:
             certificate = self._authority.answer_agent(value["csr"].encode(), name, self._clock.now())
         except PkiError as error:
             raise BadRequest(str(error)) from error
-        log.info("registered an agent", management_cluster=name, at=rfc3339(self._clock.now()))
+        await self._use_up(secret)
+        log.info("registered an agent", management_cluster=name, version=str(value.get("agentVersion", ""))[:64])
         answer = {
             "managementCluster": name,
             "certificate": certificate.decode(),
@@ -86,23 +94,31 @@ class Registration:
         }
         return dumps(answer)
 
-    async def _use_up(self, token: str) -> str:
-        refused = Unauthorized("the registration token is unknown, used up or expired; make a new one")
+    async def _find(self, token: str) -> tuple[Json, str]:
+        """The Secret of a token that is still good, and its management cluster."""
         name = token.partition(".")[0]
+        if label_problem(name):
+            raise _refused()
         try:
             secret = await self._client.get(SECRETS, _secret_name(name), SYSTEM_NAMESPACE)
-        except (NotFound, ApiError) as error:
-            raise refused from error
+        except NotFound as error:
+            raise _refused() from error
         data = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
         if secret.get("type") != TOKEN_TYPE or not hmac.compare_digest(data.get("digest", ""), digest(token)):
-            raise refused
-        if self._clock.now() >= datetime.fromisoformat(data["expires"]):
-            raise refused
+            raise _refused()
+        if data.get("managementCluster") != name or self._clock.now() >= datetime.fromisoformat(data["expires"]):
+            raise _refused()
+        return secret, name
+
+    async def _use_up(self, secret: Json) -> None:
         metadata = secret["metadata"]
         try:
             await self._client.delete(
                 SECRETS, metadata["name"], SYSTEM_NAMESPACE, uid=metadata["uid"], resource_version=metadata["resourceVersion"]
             )
         except (NotFound, Conflict) as error:
-            raise refused from error
-        return data["managementCluster"]
+            raise _refused() from error
+
+
+def _refused() -> Unauthorized:
+    return Unauthorized("the registration token is unknown, used up or expired; make a new one")

@@ -1,16 +1,27 @@
-"""Which agents are connected, and how each is spoken to."""
+"""Which agents are connected, and how each is spoken to.
+
+Messages to an agent wait in its route in two lines. Words (a welcome, an order to open a
+stream) are small and go first; an agent that lets too many of them wait is cut off, and told
+everything anew when it is back. Desired states are big and may be many, so only the names of
+the sets wait: each is put together when its turn comes, as it is at that moment, however often
+it changed meanwhile. So a slow agent costs the gateway names, not manifests.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from skerry.tunnel import link_pb2 as pb
 
-OUTBOX = 1000
-"""Messages that may wait for one agent before its session is ended: it comes back and is told everything anew."""
+MOST_WORDS = 1000
+"""Words that may wait for one agent before its session is ended."""
+
+MakeState = Callable[[], pb.DesiredState | None]
+"""Puts a desired state together at the moment when it is sent; None: there is nothing to send any more."""
 
 
 @dataclass(eq=False)
@@ -20,23 +31,55 @@ class Route:
     name: str
     hello: pb.Hello
     session: str = field(default_factory=lambda: secrets.token_hex(8))
-    outbox: asyncio.Queue[pb.ControlResponse | None] = field(default_factory=lambda: asyncio.Queue(OUTBOX + 1))
+    trusts: str = ""
+    """Digest of the roots that the agent trusts, as far as it acknowledged them."""
     ended: bool = False
+    _words: deque[pb.ControlResponse] = field(default_factory=deque)
+    _states: dict[str, MakeState] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, message: pb.ControlResponse) -> None:
-        """Queue a message; a full queue ends the session."""
+        """Queue a word; too many of them end the session."""
         if self.ended:
             return
-        if self.outbox.qsize() >= OUTBOX:
+        if len(self._words) >= MOST_WORDS:
             self.end()
         else:
-            self.outbox.put_nowait(message)
+            self._words.append(message)
+            self._wake.set()
+
+    def send_state(self, name: str, make: MakeState) -> None:
+        """Queue a set; one that waits already is sent once."""
+        if not self.ended:
+            self._states[name] = make
+            self._wake.set()
 
     def end(self) -> None:
-        """End the session after what is queued."""
-        if not self.ended:
-            self.ended = True
-            self.outbox.put_nowait(None)
+        """End the session after the words that wait; states are not waited for, a new session is told them anyway."""
+        self.ended = True
+        self._states.clear()
+        self._wake.set()
+
+    async def next(self) -> pb.ControlResponse | None:
+        """Wait for what is to be sent next; None: the session is over."""
+        while True:
+            if self._words:
+                return self._words.popleft()
+            if self._states:
+                name = next(iter(self._states))
+                state = self._states.pop(name)()
+                if state is not None:
+                    return pb.ControlResponse(desired=state)
+                continue
+            if self.ended:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+
+    @property
+    def queued(self) -> int:
+        """How much waits."""
+        return len(self._words) + len(self._states)
 
 
 class Routes:
@@ -56,12 +99,12 @@ class Routes:
         older = self._routes.get(route.name)
         self._routes[route.name] = route
         if older is not None:
-            older.send(pb.ControlResponse(goodbye=pb.Goodbye(reason="a newer session of this agent began")))
-            older.end()
+            _dismiss(older, "a newer session of this agent began")
         self._tell(route.name)
 
     def remove(self, route: Route) -> None:
         """A session is over; unless it was replaced already, the agent is away."""
+        route.end()
         if self._routes.get(route.name) is route:
             del self._routes[route.name]
             self._tell(route.name)
@@ -70,11 +113,29 @@ class Routes:
         """The session of an agent, None if it is away."""
         return self._routes.get(name)
 
+    def current(self, route: Route) -> bool:
+        """Whether a session is still the agent's latest."""
+        return self._routes.get(route.name) is route
+
+    def dismiss(self, name: str, reason: str) -> None:
+        """End the session of an agent, if it has one."""
+        route = self._routes.get(name)
+        if route is not None:
+            _dismiss(route, reason)
+
     def end_all(self) -> None:
         """End every session."""
-        for route in list(self._routes.values()):
-            route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason="the gateway is stopping")))
-            route.end()
+        for name in list(self._routes):
+            self.dismiss(name, "the gateway is stopping")
+
+    def spread_trust(self, bundle: bytes) -> None:
+        """Send roots to every connected agent; whoever connects later is told by its session."""
+        for route in self._routes.values():
+            route.send(pb.ControlResponse(trust=pb.TrustBundle(bundle=bundle)))
+
+    def trust(self) -> dict[str, str]:
+        """The digest of the roots that each connected agent trusts; empty where it has not acknowledged any."""
+        return {name: route.trusts for name, route in self._routes.items()}
 
     def _tell(self, name: str) -> None:
         for listener in self._listeners:
@@ -82,4 +143,9 @@ class Routes:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        return {"connected": len(self._routes), "queued": sum(route.outbox.qsize() for route in self._routes.values())}
+        return {"connected": len(self._routes), "queued": sum(route.queued for route in self._routes.values())}
+
+
+def _dismiss(route: Route, reason: str) -> None:
+    route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=reason)))
+    route.end()

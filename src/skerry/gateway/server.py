@@ -1,12 +1,16 @@
 """The gateway's end of the link: accepts agents and hands what they say to who decides on it.
 
-The rules of a session are ``tunnel/session.py``'s. Identity comes from the certificate alone.
+The rules of a session are a machine in ``tunnel/session.py``; here its steps are taken. Identity
+comes from the certificate alone, and is asked for again with every stream.
+
+What an agent reported and could not be kept (a full disk, a store that is away) ends its
+session: the agent comes back and reports everything anew, so nothing is lost and nothing
+has to be repeated here. One agent's trouble never reaches another's session.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +25,42 @@ from skerry.pki import policy
 from skerry.pki.authority import Authority, PkiError
 from skerry.pki.identity import identity
 from skerry.tunnel import link_pb2 as pb
-from skerry.tunnel.session import HEARTBEAT_SECONDS, DeltaOrder, Liveness, Verdict, refuse_hello
+from skerry.tunnel.rules import KindName, Names
+from skerry.tunnel.session import (
+    HEARTBEAT_SECONDS,
+    Beat,
+    GatewaySession,
+    GatewayStep,
+    Joined,
+    Over,
+    Refused,
+    Result,
+    Sign,
+    Store,
+    Tell,
+    Trusts,
+)
 from skerry.tunnel.wire import peer_certificate
 
+Admit = Callable[[str], Awaitable[str]]
+"""Why the agent of a management cluster is not let in; empty if it is."""
+
 log = get("gateway.server")
+
+
+async def everybody(name: str) -> str:  # noqa: ARG001 an Admit that looks at nothing
+    """Let in whoever has an agent's certificate."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
     """Who takes what an agent says, by management cluster."""
 
-    inventory: Callable[[str, pb.InventoryDelta], Awaitable[None]]
-    result: Callable[[str, pb.DesiredResult], Awaitable[None]]
+    inventory: Callable[[str, pb.InventoryDelta, Mapping[KindName, Names]], Awaitable[None]]
+    result: Callable[[str, pb.DesiredResult], None]
     heartbeat: Callable[[str, pb.Heartbeat], None]
+    admit: Admit = everybody
 
 
 class LinkServer:
@@ -58,72 +85,101 @@ class LinkServer:
         self._clock = clock
         self._subscription = subscription
         self._heartbeat = heartbeat_seconds
+        self._sessions = self._refused = self._deltas = self._results = 0
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {
+            **self._routes.statistics(),
+            "sessions": self._sessions,
+            "refused": self._refused,
+            "deltas": self._deltas,
+            "results": self._results,
+        }
 
     async def Control(self, requests: AsyncIterator[pb.ControlRequest], context: Any) -> AsyncIterator[pb.ControlResponse]:  # noqa: N802 gRPC's name
         """One agent's session."""
         proved = _agent_name(context)
-        first = await anext(aiter(requests), None)
-        if first is None or first.WhichOneof("message") != "hello":
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "an agent says hello first")
-            return
-        refusal = refuse_hello(first.hello.management_cluster, proved)
-        if refusal or proved is None:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
-            return
-        route = Route(proved, first.hello)
-        route.send(pb.ControlResponse(welcome=pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)))
-        route.send(pb.ControlResponse(subscribe=self._subscription))
-        self._routes.add(route)
-        log.info("an agent connected", management_cluster=proved, session=route.session, version=first.hello.agent_version)
+        route = Route(proved or "", pb.Hello())
+        welcome = pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)
+        machine = GatewaySession(proved, welcome, self._subscription, self._authority.bundle, self._clock.monotonic())
+        talk = _Talk(machine, route)
         try:
             async with TaskOwner(f"session-{proved}") as owner:
-                owner.spawn(self._receive(route, requests), "receive")
-                while (message := await route.outbox.get()) is not None:
+                owner.spawn(self._hear(talk, requests), "hear")
+                owner.spawn(self._tick(talk), "tick")
+                while (message := await route.next()) is not None:
                     yield message
         finally:
-            route.ended = True
             self._routes.remove(route)
-            log.info("an agent's session is over", management_cluster=proved, session=route.session)
+        if talk.refused is not None:
+            self._refused += 1
+            log.warning("an agent was refused", management_cluster=proved, reason=talk.refused.reason)
+            code = grpc.StatusCode.PERMISSION_DENIED if talk.refused.identity else grpc.StatusCode.FAILED_PRECONDITION
+            await context.abort(code, talk.refused.reason)
+        log.info("an agent's session is over", management_cluster=proved, session=route.session, reason=talk.reason)
 
-    async def _receive(self, route: Route, requests: AsyncIterator[pb.ControlRequest]) -> None:
-        liveness = Liveness(self._heartbeat, self._clock.monotonic())
-        order = DeltaOrder()
-        stream = aiter(requests)
+    async def _hear(self, talk: _Talk, requests: AsyncIterator[pb.ControlRequest]) -> None:
         try:
-            while True:
-                async with asyncio.timeout(liveness.wait(self._clock.monotonic())):
-                    message = await anext(stream, None)
-                if message is None:
-                    break
-                liveness.heard(self._clock.monotonic())
-                await self._take(route, message, order)
-        except TimeoutError:
-            log.warning("an agent fell silent", management_cluster=route.name, session=route.session)
+            async for message in requests:
+                for step in talk.machine.heard(message, self._clock.monotonic()):
+                    await self._do(talk, step)
+                if talk.route.ended:
+                    return
+            talk.reason = talk.reason or "the agent ended it"
+        except Exception:
+            talk.reason = "what the agent said could not be kept"
+            log.exception("a session ends, its agent will report everything anew", management_cluster=talk.route.name)
         finally:
-            route.end()
+            talk.route.end()
 
-    async def _take(self, route: Route, message: pb.ControlRequest, order: DeltaOrder) -> None:
-        match message.WhichOneof("message"):
-            case "heartbeat":
-                self._receivers.heartbeat(route.name, message.heartbeat)
-            case "inventory":
-                verdict = order.judge(message.inventory.sequence)
-                if verdict is Verdict.TAKE:
-                    await self._receivers.inventory(route.name, message.inventory)
-                elif verdict is Verdict.RESYNC:
-                    route.send(pb.ControlResponse(resync=pb.Resync()))
-            case "result":
-                await self._receivers.result(route.name, message.result)
-            case "certificate_request":
-                self._renew(route, message.certificate_request.csr)
+    async def _tick(self, talk: _Talk) -> None:
+        while not talk.route.ended:
+            await self._clock.sleep(talk.machine.wait(self._clock.monotonic()))
+            for step in talk.machine.tick(self._clock.monotonic()):
+                await self._do(talk, step)
 
-    def _renew(self, route: Route, csr: bytes) -> None:
-        try:
-            certificate = self._authority.answer_agent(csr, route.name, self._clock.now())
-        except PkiError as error:
-            log.warning("a renewal was refused", management_cluster=route.name, error=str(error))
+    async def _do(self, talk: _Talk, step: GatewayStep) -> None:
+        name = talk.route.name
+        match step:
+            case Tell(message):
+                talk.route.send(message)
+            case Joined(hello):
+                await self._join(talk, hello)
+            case Beat(heartbeat) if self._routes.current(talk.route):
+                self._receivers.heartbeat(name, heartbeat)
+            case Store(delta, complete) if self._routes.current(talk.route):
+                self._deltas += 1
+                await self._receivers.inventory(name, delta, complete)
+            case Result(result) if self._routes.current(talk.route):
+                self._results += 1
+                self._receivers.result(name, result)
+            case Sign(csr):
+                talk.route.send(self._signed(name, csr))
+            case Trusts(digest):
+                talk.route.trusts = digest
+            case Refused() | Over():
+                talk.refused = step if isinstance(step, Refused) else None
+                talk.reason = step.reason
+                talk.route.end()
+
+    async def _join(self, talk: _Talk, hello: pb.Hello) -> None:
+        refusal = await self._receivers.admit(talk.route.name)
+        if refusal:
+            await self._do(talk, Refused(refusal))
             return
-        route.send(pb.ControlResponse(certificate=pb.Certificate(certificate=certificate, bundle=self._authority.bundle)))
+        self._sessions += 1
+        talk.route.hello = hello
+        self._routes.add(talk.route)
+        log.info("an agent connected", management_cluster=talk.route.name, session=talk.route.session, version=hello.agent_version)
+
+    def _signed(self, name: str, csr: bytes) -> pb.ControlResponse:
+        try:
+            certificate = self._authority.answer_agent(csr, name, self._clock.now())
+        except PkiError as error:
+            log.warning("a renewal was refused", management_cluster=name, error=str(error))
+            return pb.ControlResponse(certificate_refused=pb.CertificateRefused(reason=str(error)))
+        return pb.ControlResponse(certificate=pb.Certificate(certificate=certificate, bundle=self._authority.bundle))
 
     async def Proxy(self, requests: AsyncIterator[pb.ProxyRequest], context: Any) -> AsyncIterator[pb.ProxyResponse]:  # noqa: N802 gRPC's name
         """The stream of one proxied call."""
@@ -137,6 +193,16 @@ class LinkServer:
             owner.spawn(call.receive(requests), "receive")
             async for message in call.outgoing():
                 yield message
+
+
+@dataclass(slots=True)
+class _Talk:
+    """A session under way."""
+
+    machine: GatewaySession
+    route: Route
+    reason: str = ""
+    refused: Refused | None = None
 
 
 def _agent_name(context: Any) -> str | None:

@@ -19,6 +19,7 @@ from skerry.machinery.resource import Json
 log = get("runtime.informer")
 
 Listener = Callable[[str], None]
+Keep = Callable[[Json], Json]
 
 
 def key_of(obj: Json) -> str:
@@ -30,12 +31,13 @@ def key_of(obj: Json) -> str:
 class Informer:
     """One kind of one API."""
 
-    def __init__(self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "") -> None:
-        """Nothing happens before ``run``."""
+    def __init__(self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "", keep: Keep | None = None) -> None:
+        """Nothing happens before ``run``. ``keep`` makes of an object what is held in memory; metadata must survive it."""
         self._client = client
         self.ref = ref
         self._namespace = namespace
         self._labels = labels
+        self._keep = keep or (lambda obj: obj)
         self._objects: dict[str, Json] = {}
         self._listeners: list[Listener] = []
         self._revision = ""
@@ -82,7 +84,7 @@ class Informer:
     async def _list(self) -> None:
         answer = await self._client.list(self.ref, self._namespace, labels=self._labels)
         self._lists += 1
-        found = {key_of(obj): obj for obj in answer["items"]}
+        found = {key_of(obj): self._keep(obj) for obj in answer["items"]}
         changed = [key for key in {*found, *self._objects} if found.get(key) != self._objects.get(key)]
         self._objects = found
         self._revision = answer["metadata"]["resourceVersion"]
@@ -100,7 +102,7 @@ class Informer:
             if event.type == "DELETED":
                 self._objects.pop(key, None)
             else:
-                self._objects[key] = event.object
+                self._objects[key] = self._keep(event.object)
             self._tell(key)
 
     def _tell(self, key: str) -> None:

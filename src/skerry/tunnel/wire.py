@@ -1,6 +1,7 @@
 """The wire of the link: gRPC over mutual TLS, both ends, in one file.
 
-The gateway's certificate is read at every handshake, so that a renewed one is used at once.
+The gateway's certificate, and the roots that it trusts, are read at every handshake, so that
+renewed ones are used at once; connections that stand are left alone. Flow control is HTTP/2's.
 Keep-alive pings find a dead path sooner than TCP does.
 """
 
@@ -32,13 +33,16 @@ LIMITS: list[tuple[str, int]] = [
 Pair = Callable[[], tuple[bytes, bytes]]
 """Reads a certificate chain and its key, both PEM."""
 
+Roots = Callable[[], bytes]
+"""Reads the roots that agents' certificates may come from, PEM."""
 
-def server(servicer: Any, address: str, pair: Pair, client_roots: bytes) -> tuple[grpc.aio.Server, int]:
+
+def server(servicer: Any, address: str, pair: Pair, roots: Roots) -> tuple[grpc.aio.Server, int]:
     """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen."""
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         certificate, key = pair()
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=client_roots)
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots())
 
     credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
     made = grpc.aio.server(options=LIMITS)

@@ -1,0 +1,145 @@
+"""What the gateway asked for last, enforced: at once, again after failure, after drift, and from time to time.
+
+This outlives sessions: while the gateway is away the cluster is kept as it was asked last. A
+command that is repeated (a new session tells everything anew) is answered with what is known, and
+costs the cluster nothing. Reports wait here, one per set, until a session takes them, so a
+session that breaks loses none.
+
+One queue orders the work: a set is worked on by one worker at a time, and what arrives meanwhile
+is done afterwards. What waits or failed is tried again after a while that grows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from skerry.agent.apply import Applier
+from skerry.agent.discovery import KindMap
+from skerry.agent.drift import Drift
+from skerry.agent.objects import Identity, result
+from skerry.client.contract import Client
+from skerry.kit.aio import Pulse, TaskOwner
+from skerry.kit.backoff import Backoff
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
+from skerry.machinery.errors import ApiError
+from skerry.runtime.queue import WorkQueue
+from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.rules import Fence
+
+ENFORCE_AGAIN_SECONDS = 300.0
+"""How often what is in order is looked at again; drift is seen at once where it can be."""
+
+MOST_SECONDS_BETWEEN_TRIES = 15.0
+DRIFT_GATHER_SECONDS = 0.2
+WORKERS = 4
+SETTLED = frozenset((pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED, pb.OUTCOME_PRUNED))
+
+log = get("agent.enforce")
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A set as it was asked for last, and what became of it."""
+
+    state: pb.DesiredState
+    report: pb.DesiredResult | None = None
+    enforced_at: float | None = None
+    backoff: Backoff = field(default_factory=lambda: Backoff(base=0.5, limit=MOST_SECONDS_BETWEEN_TRIES, floor=0.2))
+
+
+class Enforcer:
+    """Keeps one cluster as it was asked for."""
+
+    def __init__(self, client: Client, kinds: KindMap, fence: Fence, clock: Clock, pulse: Pulse) -> None:
+        """``fence`` is told when a set is gone for good; ``pulse`` beats when there is a report to take."""
+        self._fence = fence
+        self._clock = clock
+        self._drift = Drift(client, self._drifted)
+        self._applier = Applier(client, kinds, self._drift)
+        self._wanted: dict[str, _Wanted] = {}
+        self._queue = WorkQueue(clock, "desired")
+        self._reports: dict[str, pb.DesiredResult] = {}
+        self._pulse = pulse
+
+    def ask(self, state: pb.DesiredState) -> None:
+        """Bring the cluster to a state, from now on."""
+        known = self._wanted.get(state.set)
+        if known is not None and known.state == state:
+            if known.report is not None:
+                self._tell(known, known.report)
+            return
+        self._wanted[state.set] = _Wanted(state)
+        self._queue.add(state.set)
+
+    def take_report(self) -> pb.DesiredResult | None:
+        """What became of one set and was not taken yet; None if there is nothing."""
+        if not self._reports:
+            return None
+        return self._reports.pop(next(iter(self._reports)))
+
+    async def run(self) -> None:
+        """Enforce until cancelled."""
+        async with TaskOwner("enforcer") as owner:
+            for number in range(WORKERS - 1):
+                owner.spawn(self._work(), f"worker-{number}")
+            owner.spawn(self._drift.run(), "drift")
+            await self._work()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {"sets": len(self._wanted), "reports": len(self._reports), **self._drift.statistics(), **self._queue.statistics()}
+
+    def _drifted(self, name: str) -> None:
+        self._queue.add_after(name, DRIFT_GATHER_SECONDS)
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._queue.take()
+            wanted = self._wanted.get(name)
+            if wanted is None:
+                self._queue.done(name)
+                continue
+            try:
+                report = await self._applier.enforce(wanted.state)
+            except (ApiError, ValueError) as error:
+                delay = self._queue.failed(name)
+                log.info("cannot enforce yet", set=name, error=str(error), again_in=round(delay, 1))
+            except Exception as error:
+                delay = self._queue.failed(name)
+                log.exception("enforcing failed unexpectedly", set=name, again_in=round(delay, 1))
+                self._tell(wanted, _broken(wanted.state, error))
+            else:
+                self._queue.done(name)
+                self._settle(wanted, report)
+
+    def _settle(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
+        name = report.set
+        if self._wanted.get(name) is not wanted:
+            return  # another command came meanwhile, and is next in the queue
+        if report.gone or report.refused:
+            del self._wanted[name]  # if the refused one comes again it is looked at again
+        if report.gone:
+            self._fence.forget(name)
+        elif report.refused:
+            log.warning("an old command was refused", set=name, reason=report.refused)
+        elif all(each.outcome in SETTLED for each in report.objects):
+            wanted.enforced_at = self._clock.monotonic()
+            wanted.backoff.reset()
+            self._queue.add_after(name, ENFORCE_AGAIN_SECONDS)
+        else:
+            self._queue.add_after(name, wanted.backoff.next())
+        wanted.report = report
+        self._tell(wanted, report)
+
+    def _tell(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
+        if wanted.enforced_at is not None:
+            report.enforced_seconds_ago = int(self._clock.monotonic() - wanted.enforced_at)
+        self._reports[report.set] = report
+        self._pulse.beat()
+
+
+def _broken(state: pb.DesiredState, error: Exception) -> pb.DesiredResult:
+    """The report of a set that our own fault keeps from being enforced."""
+    failed = result(Identity("", "ManifestSet", "", state.set), pb.OUTCOME_FAILED, "AgentError", f"{type(error).__name__}: {error}")
+    return pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation, objects=[failed])

@@ -1,0 +1,153 @@
+"""One session with the gateway, from the first word to the last.
+
+What is said and done is decided by the machine of ``tunnel/session.py``; here its steps are taken,
+and messages carried. Everything that outlives a session belongs to the agent (``main.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from skerry.agent.enforce import Enforcer
+from skerry.agent.inventory import InventoryWatch
+from skerry.agent.outbox import Outbox
+from skerry.agent.proxy import ProxyAgent
+from skerry.kit.aio import Pulse, TaskOwner
+from skerry.kit.clock import Clock
+from skerry.kit.log import get
+from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.session import (
+    Again,
+    AgentSession,
+    AgentStep,
+    Complain,
+    Enforce,
+    Follow,
+    Install,
+    Keep,
+    Over,
+    Say,
+    Serve,
+    Welcomed,
+)
+
+RENEWAL_CHECK_SECONDS = 300.0
+
+log = get("agent.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a session works on."""
+
+    enforcer: Enforcer
+    inventory: InventoryWatch
+    proxy: ProxyAgent
+    pulse: Pulse
+    heartbeat: Callable[[], pb.Heartbeat]
+    signing_request: Callable[[], bytes | None]
+    """A request for a new certificate where one is due, PEM."""
+    install: Callable[[bytes, bytes], None]
+    """Keeps the certificate that was asked for last, and roots."""
+    keep_trust: Callable[[bytes], None]
+    welcomed: Callable[[str], None]
+
+
+class _Over(Exception):
+    """Time has ended the session: whoever waits for a message must wait no longer."""
+
+
+class Session:
+    """One session."""
+
+    def __init__(self, machine: AgentSession, parts: Parts, clock: Clock) -> None:
+        """Nothing is said before ``run``."""
+        self._machine = machine
+        self._parts = parts
+        self._clock = clock
+        self._outbox = Outbox(parts.enforcer.take_report, parts.pulse)
+        self._over = ""
+
+    async def run(self, stub: Any) -> str:
+        """Talk until the session is over; returns why."""
+        for step in self._machine.opened():
+            self._take(step)
+        stream = stub.Control(self._outbox.messages())
+        try:
+            async with TaskOwner("session") as owner:
+                owner.spawn(self._tick(), "tick")
+                owner.spawn(self._renew(), "renewals")
+                while not self._over and isinstance(message := await stream.read(), pb.ControlResponse):
+                    for step in self._machine.heard(message, self._clock.monotonic()):
+                        self._begin(step, owner, stub)
+        except _Over:
+            return self._over
+        except grpc.aio.AioRpcError as error:
+            return self._over or f"{error.code().name.lower()}: {error.details()}"
+        finally:
+            stream.cancel()
+        return self._over or "the gateway ended it"
+
+    def _begin(self, step: AgentStep, owner: TaskOwner, stub: Any) -> None:
+        """Take a step that may start something."""
+        match step:
+            case Serve(call):
+                owner.spawn(self._serve(stub, call), f"call-{call}")
+            case Welcomed():
+                self._take(step)
+                owner.spawn(self._parts.inventory.stream(self._outbox.send_delta), "inventory")
+            case _:
+                self._take(step)
+
+    def _take(self, step: AgentStep) -> None:
+        parts = self._parts
+        match step:
+            case Say(message):
+                self._outbox.say(message)
+            case Welcomed(session):
+                parts.welcomed(session)
+            case Follow(kinds):
+                parts.inventory.subscribe(kinds)
+            case Again():
+                parts.inventory.restart()
+            case Enforce(state):
+                parts.enforcer.ask(state)
+            case Install(certificate, bundle):
+                parts.install(certificate, bundle)
+            case Keep(bundle):
+                parts.keep_trust(bundle)
+            case Complain(problem):
+                log.warning(problem)
+            case Over(reason):
+                self._over = reason
+
+    async def _tick(self) -> None:
+        while not self._over:
+            await self._clock.sleep(self._machine.wait(self._clock.monotonic()))
+            for step in self._machine.tick(self._clock.monotonic(), self._parts.heartbeat()):
+                self._take(step)
+        raise _Over
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(RENEWAL_CHECK_SECONDS)
+            self.renew()
+
+    def renew(self) -> None:
+        """Ask for a new certificate, if one is due."""
+        csr = self._parts.signing_request()
+        if csr is not None:
+            for step in self._machine.renew(csr):
+                self._take(step)
+
+    async def _serve(self, stub: Any, call: str) -> None:
+        try:
+            await self._parts.proxy.serve(stub, call)
+        except grpc.aio.AioRpcError as error:
+            log.debug("a proxied call ended", call=call, code=error.code().name)
+        except Exception:
+            log.exception("a proxied call failed unexpectedly", call=call)
