@@ -52,8 +52,8 @@ class Applier:
         """Bring the cluster to a set; raises ApiError only where not even the memory can be had."""
         report = pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation)
         memory = await self._memories.recall(state.set)
-        if memory is not None and (state.owner_epoch, state.generation) < (memory.epoch, memory.generation):
-            report.refused = f"epoch {memory.epoch}, generation {memory.generation} was enforced already"
+        report.refused = memory.refuse(state.owner_epoch, state.generation) if memory else ""
+        if report.refused:
             return report
         before = memory.objects if memory else ()
         if state.remove:

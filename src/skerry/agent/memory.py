@@ -29,6 +29,15 @@ class Memory:
     generation: int
     objects: tuple[Identity, ...] = ()
 
+    def refuse(self, epoch: int, generation: int) -> str:
+        """Why a command is not taken, with the way out; empty if it is."""
+        if (epoch, generation) >= (self.epoch, self.generation):
+            return ""
+        return (
+            f"epoch {self.epoch}, generation {self.generation} was enforced already, and this is epoch {epoch}, generation {generation};"
+            f" if it comes from an installation made anew, delete ConfigMap {NAMESPACE}/{_name(self.set)} in the cluster"
+        )
+
 
 class Memories:
     """The memories of one cluster."""

@@ -25,6 +25,12 @@ class Outbox:
         self._words: deque[pb.ControlRequest] = deque()
         self._delta: pb.InventoryDelta | None = None
         self._sent = asyncio.Event()
+        self._closed = False
+
+    def close(self) -> None:
+        """The session is over: take nothing more, above all no report, which belongs to the next one."""
+        self._closed = True
+        self._pulse.beat()
 
     def say(self, message: pb.ControlRequest) -> None:
         """Send a word."""
@@ -39,8 +45,8 @@ class Outbox:
         await self._sent.wait()
 
     async def messages(self) -> AsyncIterator[pb.ControlRequest]:
-        """Everything, as it comes, until nobody asks any more."""
-        while True:
+        """Everything, as it comes, until the session is over."""
+        while not self._closed:
             seen = self._pulse.count
             if self._words:
                 yield self._words.popleft()

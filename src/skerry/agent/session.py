@@ -89,6 +89,7 @@ class Session:
         except grpc.aio.AioRpcError as error:
             return self._over or f"{error.code().name.lower()}: {error.details()}"
         finally:
+            self._outbox.close()
             stream.cancel()
         return self._over or "the gateway ended it"
 

@@ -1,0 +1,212 @@
+"""Sets in a cluster, enforced by the applier alone: the same on our own API machinery and on a real kube-apiserver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from skerry.agent.apply import Applier
+from skerry.agent.discovery import KindMap
+from skerry.agent.objects import LABEL, in_order, mark_of
+from skerry.client.contract import PatchKind, Ref
+from skerry.machinery.errors import NotFound
+from skerry.tunnel import link_pb2 as pb
+from tests.agent.targets import CLUSTERS, Target, cluster, definition
+from tests.gateway.fleet import MAPS, NAMESPACES, config_map, eventually, namespace_of
+
+Json = dict[str, Any]
+FINALIZERS = {"metadata": {"finalizers": ["tests.skerry.dev/wait"]}}
+NO_FINALIZERS: Json = {"metadata": {"finalizers": None}}
+
+
+def state(manifests: Sequence[Json], generation: int = 1, *, name: str = "shop", epoch: int = 1, remove: bool = False) -> pb.DesiredState:
+    encoded = [json.dumps(each).encode() for each in manifests]
+    return pb.DesiredState(set=name, owner_epoch=epoch, generation=generation, manifests=encoded, remove=remove)
+
+
+def outcomes(report: pb.DesiredResult) -> dict[str, str]:
+    return {each.name: pb.Outcome.Name(each.outcome).removeprefix("OUTCOME_") for each in report.objects}
+
+
+def applier(target: Target) -> Applier:
+    """A fresh one, as after a restart: it knows nothing but what the cluster tells."""
+    return Applier(target.client, KindMap(target.client))
+
+
+@pytest.fixture
+async def space(target: Target) -> str:
+    return await target.namespace()
+
+
+def unique(space: str) -> str:
+    return f"set-{space}"
+
+
+async def test_a_set_is_applied_and_applying_it_again_changes_nothing(target: Target, space: str) -> None:
+    name = unique(space)
+    wanted = state([config_map("a", space, key="1"), config_map("b", space)], name=name)
+    assert outcomes(await applier(target).enforce(wanted)) == {"a": "APPLIED", "b": "APPLIED"}
+    before = await target.client.get(MAPS, "a", space)
+    assert outcomes(await applier(target).enforce(wanted)) == {"a": "UNCHANGED", "b": "UNCHANGED"}
+    assert (await target.client.get(MAPS, "a", space))["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert before["metadata"]["labels"] == {LABEL: mark_of(name)}
+
+
+async def test_what_left_a_set_is_pruned_even_by_an_agent_that_has_restarted(target: Target, space: str) -> None:
+    name = unique(space)
+    await applier(target).enforce(state([config_map("a", space), config_map("b", space)], name=name))
+    report = await applier(target).enforce(state([config_map("b", space)], 2, name=name))
+    assert outcomes(report) == {"b": "UNCHANGED", "a": "PRUNED"}
+    with pytest.raises(NotFound):
+        await target.client.get(MAPS, "a", space)
+    assert outcomes(await applier(target).enforce(state([config_map("b", space)], 2, name=name))) == {"b": "UNCHANGED"}
+
+
+async def test_what_was_there_before_gets_our_fields_and_is_left_in_place_without_them(target: Target, space: str) -> None:
+    name = unique(space)
+    await target.client.create(MAPS, config_map("theirs", space, own="1"), manager="them")
+    await applier(target).enforce(state([config_map("theirs", space, added="2"), config_map("ours", space)], name=name))
+    found = await target.client.get(MAPS, "theirs", space)
+    assert found["data"] == {"own": "1", "added": "2"}
+    assert LABEL not in (found["metadata"].get("labels") or {})
+    report = await applier(target).enforce(state([], 2, name=name, remove=True))
+    assert report.gone
+    assert (await target.client.get(MAPS, "theirs", space))["data"] == {"own": "1"}
+    with pytest.raises(NotFound):
+        await target.client.get(MAPS, "ours", space)
+
+
+async def test_an_object_whose_label_was_taken_off_is_kept(target: Target, space: str) -> None:
+    name = unique(space)
+    await applier(target).enforce(state([config_map("kept", space, a="1")], name=name))
+    await target.client.patch(MAPS, "kept", space, PatchKind.MERGE, {"metadata": {"labels": {LABEL: None}}})
+    assert (await applier(target).enforce(state([], 2, name=name, remove=True))).gone
+    await target.client.get(MAPS, "kept", space)
+
+
+async def test_a_field_that_somebody_else_owns_is_a_conflict_and_not_taken(target: Target, space: str) -> None:
+    await target.client.apply(MAPS, config_map("shared", space, key="theirs"), manager="them")
+    report = await applier(target).enforce(state([config_map("shared", space, key="ours"), config_map("b", space)], name=unique(space)))
+    assert outcomes(report) == {"shared": "CONFLICT", "b": "APPLIED"}
+    assert "them" in report.objects[0].message
+    assert (await target.client.get(MAPS, "shared", space))["data"] == {"key": "theirs"}
+
+
+async def test_an_object_of_another_set_is_told_and_becomes_free_when_that_set_is_gone(target: Target, space: str) -> None:
+    first, second = f"first-{space}", f"second-{space}"
+    await applier(target).enforce(state([config_map("a", space, by="1")], name=first))
+    wanted = state([config_map("a", space, by="2")], name=second)
+    report = await applier(target).enforce(wanted)
+    assert (outcomes(report), report.objects[0].reason) == ({"a": "CONFLICT"}, "OtherSet")
+    assert (await applier(target).enforce(state([], 2, name=second, remove=True))).gone
+    assert (await target.client.get(MAPS, "a", space))["data"] == {"by": "1"}
+    assert (await applier(target).enforce(state([], 2, name=first, remove=True))).gone
+    assert outcomes(await applier(target).enforce(wanted)) == {"a": "APPLIED"}
+
+
+async def test_a_set_goes_in_reverse_order_and_waits_for_finalizers(target: Target, space: str) -> None:
+    name = unique(space)
+    maps = [config_map(each, space) for each in ("first", "second", "third")]
+    await applier(target).enforce(state(maps, name=name))
+    await target.client.patch(MAPS, "second", space, PatchKind.MERGE, FINALIZERS)
+    going = state([], 2, name=name, remove=True)
+    for _ in range(2):
+        report = await applier(target).enforce(going)
+        assert not report.gone
+        assert outcomes(report)["second"] == "WAITING"
+        assert outcomes(report)["first"] == "WAITING"
+        await target.client.get(MAPS, "first", space)
+    with pytest.raises(NotFound):
+        await target.client.get(MAPS, "third", space)
+    await target.client.patch(MAPS, "second", space, PatchKind.MERGE, NO_FINALIZERS)
+    assert (await applier(target).enforce(going)).gone
+    assert (await applier(target).enforce(going)).gone, "an answer that was lost is given again"
+
+
+async def test_an_older_command_is_refused_by_an_agent_that_has_restarted(target: Target, space: str) -> None:
+    name = unique(space)
+    await applier(target).enforce(state([config_map("a", space, v="new")], 3, name=name, epoch=2))
+    for epoch, generation in ((1, 9), (2, 2)):
+        report = await applier(target).enforce(state([config_map("a", space, v="old")], generation, name=name, epoch=epoch))
+        assert "epoch 2, generation 3 was enforced already" in report.refused
+        assert not report.objects
+    assert (await target.client.get(MAPS, "a", space))["data"] == {"v": "new"}
+
+
+async def test_what_cannot_be_applied_yet_waits_alone_and_is_applied_later(target: Target, space: str) -> None:
+    group = f"{space}.skerry.dev"
+    thing = {"apiVersion": f"{group}/v1beta2", "kind": "Thing", "metadata": {"name": "thing", "namespace": space}, "spec": {"a": 1}}
+    wanted = state([thing, config_map("a", space)], name=unique(space))
+    one = applier(target)
+    report = await one.enforce(wanted)
+    assert outcomes(report) == {"thing": "WAITING", "a": "APPLIED"}
+    assert "definition may not be installed" in report.objects[0].message
+    await target.install(definition("Thing", "things", group))
+
+    async def applied() -> bool:
+        return outcomes(await one.enforce(wanted))["thing"] in {"APPLIED", "UNCHANGED"}
+
+    await eventually(applied)
+
+
+async def test_an_object_that_is_asked_for_in_a_newer_version_is_not_pruned_for_it(target: Target, space: str) -> None:
+    group, name = f"{space}.skerry.dev", unique(space)
+    await target.install(definition("Thing", "things", group, ("v1beta1", "v1beta2")))
+
+    def thing(version: str) -> Json:
+        return {"apiVersion": f"{group}/{version}", "kind": "Thing", "metadata": {"name": "thing", "namespace": space}, "spec": {}}
+
+    one = applier(target)
+
+    async def applied() -> bool:
+        return outcomes(await one.enforce(state([thing("v1beta1")], name=name)))["thing"] in {"APPLIED", "UNCHANGED"}
+
+    await eventually(applied)
+    before = await target.client.get(Ref(group, "v1beta2", "things"), "thing", space)
+    report = await applier(target).enforce(state([thing("v1beta2")], 2, name=name))
+    assert outcomes(report)["thing"] in {"APPLIED", "UNCHANGED"}
+    after = await target.client.get(Ref(group, "v1beta2", "things"), "thing", space)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_a_namespace_in_a_set_comes_first_and_goes_last(target: Target, space: str) -> None:
+    own, name = f"{space}-own", unique(space)
+    manifests = [config_map("a", own), namespace_of(own)]
+    assert outcomes(await applier(target).enforce(state(manifests, name=name))) == {own: "APPLIED", "a": "APPLIED"}
+
+    async def gone() -> bool:
+        return (await applier(target).enforce(state([], 2, name=name, remove=True))).gone
+
+    await eventually(gone, 30)
+    with pytest.raises(NotFound):
+        await target.client.get(NAMESPACES, own)
+
+
+async def test_a_manifest_that_cannot_be_right_fails_alone_and_says_why(target: Target, space: str) -> None:
+    nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": space}}
+    homeless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "homeless"}}
+    illegal = config_map("Not A Name", space)
+    report = await applier(target).enforce(state([nameless, homeless, illegal, config_map("a", space)], name=unique(space)))
+    assert outcomes(report) == {"": "FAILED", "homeless": "FAILED", "Not A Name": "FAILED", "a": "APPLIED"}
+    assert all(each.message for each in report.objects if each.outcome == pb.OUTCOME_FAILED)
+
+
+def test_namespaces_and_definitions_stand_before_everything_else_and_the_rest_as_it_was() -> None:
+    objects = [cluster("c", "n"), definition("A", "as", "g"), config_map("m", "n"), namespace_of("n")]
+    assert [each["kind"] for each in in_order(objects)] == ["Namespace", "CustomResourceDefinition", "Cluster", "ConfigMap"]
+
+
+async def test_a_custom_object_is_asked_for_and_pruned_like_any_other(target: Target, space: str) -> None:
+    await target.install(definition("Cluster", "clusters", "cluster.x-k8s.io"))
+    one, name = applier(target), unique(space)
+
+    async def applied() -> bool:
+        return outcomes(await one.enforce(state([cluster("c", space, a=1)], name=name)))["c"] in {"APPLIED", "UNCHANGED"}
+
+    await eventually(applied)
+    assert (await one.enforce(state([], 2, name=name, remove=True))).gone
+    with pytest.raises(NotFound):
+        await target.client.get(CLUSTERS, "c", space)

@@ -1,0 +1,245 @@
+"""A gateway beside a whole API server over the memory store, and real agents that dial it: everything but the processes.
+
+The wire between an agent and the gateway can be cut (:class:`Wire`), which neither end is told of
+beforehand. What an agent serves is any Kubernetes API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from skerry.agent import identity as identities
+from skerry.agent.main import Agent, AgentSettings
+from skerry.apiserver.http import Door
+from skerry.client.connection import Connection
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
+from skerry.compose.link import Link, gateway
+from skerry.gateway.front import Front
+from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.registration import Registration, new_token
+from skerry.gateway.routes import Routes
+from skerry.kinds import catalogue
+from skerry.kinds.common import API_VERSION, GROUP, VERSION
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import SystemClock
+from skerry.machinery.errors import NotFound
+from skerry.machinery.identity import Attributes, Decision, Rule, User
+from skerry.pki import policy
+from skerry.pki.authority import Authority, make_root
+from skerry.restapi.contract import Peer, Record
+from skerry.restapi.registry import Registry
+from skerry.restapi.request import Request
+from skerry.restapi.server import ApiServer
+from skerry.store.memory import MemoryStore
+
+Json = dict[str, Any]
+SETS = Ref(GROUP, VERSION, "manifestsets")
+OBSERVED = Ref(GROUP, VERSION, "observedobjects")
+MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
+SECRETS = Ref("", "v1", "secrets")
+MAPS = Ref("", "v1", "configmaps")
+
+
+class Everybody:
+    """Lets everybody do everything, under the name that his token says."""
+
+    async def authenticate(self, peer: Peer, token: str) -> User | None:
+        return User(token or "test", groups=("skerry:testers", "system:masters", "system:authenticated"))
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        return Decision(True)
+
+    def rules(self, user: User, namespace: str) -> Sequence[Rule]:
+        return []
+
+    def record(self, record: Record) -> None:
+        return
+
+
+async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
+    """Wait until ``state`` returns something true without failing, and return it."""
+    ends, last = time.monotonic() + seconds, ""
+    while time.monotonic() < ends:
+        try:
+            if found := await state():
+                return found
+            last = repr(found)
+        except (AssertionError, LookupError) as error:
+            last = repr(error)
+        except Exception as error:
+            last = f"{type(error).__name__}: {error}"
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {last}")
+
+
+class Wire:
+    """A TCP relay in front of the gateway that can be cut and mended."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._up = True
+        self.port = 0
+        self.accepted = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            self.cut()
+            server.close()
+
+    def cut(self) -> None:
+        """Break every connection, and let nobody through."""
+        self._up = False
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self._up = True
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._up:
+            writer.transport.abort()
+            return
+        self.accepted += 1
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, far_writer}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, far_writer))
+                group.create_task(self._pump(far_reader, writer))
+        finally:
+            self._writers -= {writer, far_writer}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.close()
+
+
+class Fleet:
+    """One installation."""
+
+    def __init__(self, api: ApiServer, client: HttpClient, link: Link, front: str, authority: Authority, folder: Path) -> None:
+        self.api, self.client, self.link, self.front, self.authority, self.folder = api, client, link, front, authority, folder
+        self.clock = SystemClock()
+        self.wire = Wire(link.port)
+
+    async def management_cluster(self, name: str = "sv-1") -> None:
+        await self.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        await self.client.create(MANAGEMENT, {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": name}})
+
+    async def register(self, name: str = "sv-1") -> identities.Identity:
+        token = await new_token(self.client, name, self.clock.now())
+        identity = await identities.register(self.front, b"", token, self.folder / name)
+        return identities.moved(identity, f"127.0.0.1:{self.wire.port}")
+
+    @asynccontextmanager
+    async def agent(self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None) -> AsyncIterator[Agent]:
+        """An agent that is connected. A second one of the same name stands for a restart: it knows nothing of the first."""
+        identity = identity or await self.register(name)
+        async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("agent") as owner:
+            agent = Agent(identity, AgentSettings(target, self.folder / name), client, self.clock)
+            owner.spawn(agent.run(), name)
+            async with asyncio.timeout(15):
+                await agent.connected.wait()
+            yield agent
+
+    async def ask(self, name: str, manifests: Sequence[Json], epoch: int = 1, namespace: str = "sv-1") -> Json:
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "ManifestSet",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"ownerEpoch": epoch, "manifests": list(manifests)},
+        }
+        return await self.client.apply(SETS, body, manager="tests", force=True)
+
+    async def set(self, name: str, namespace: str = "sv-1") -> Json:
+        return await self.client.get(SETS, name, namespace)
+
+    async def settled(self, name: str, **counts: int) -> Json:
+        """Wait until a set's status speaks of its present generation, with these counts."""
+
+        async def state() -> Json | None:
+            found = await self.set(name)
+            status = found.get("status") or {}
+            assert status.get("observedGeneration") == found["metadata"]["generation"], status
+            assert all(status[key] == value for key, value in counts.items()), status
+            return found
+
+        found: Json = await eventually(state)
+        return found
+
+    async def gone(self, name: str) -> None:
+        """Wait until a set is not there any more."""
+
+        async def state() -> bool:
+            try:
+                return not await self.set(name)
+            except NotFound:
+                return True
+
+        await eventually(state)
+
+    async def observed(self, plural: str, namespace: str = "sv-1") -> dict[str, Json]:
+        """What is known of a kind, by name."""
+        found = await self.client.list(OBSERVED, namespace, labels=f"fleet.skerry.dev/source-plural={plural}")
+        return {each["source"]["name"]: each for each in found["items"]}
+
+
+@asynccontextmanager
+async def fleet(folder: Path) -> AsyncIterator[Fleet]:
+    """Run an installation until the block is left."""
+    clock, everybody = SystemClock(), Everybody()
+    api = ApiServer(
+        MemoryStore(),
+        Registry(catalogue.ALL),
+        authenticator=everybody,
+        authorizer=everybody,
+        audit=everybody,
+        clock=clock,
+        version="v1.37.0",
+    )
+    authority = Authority(make_root("test root", clock.now()))
+    shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1",))
+    routes = Routes()
+    proxies = ProxyCalls(routes)
+    door = Door(api, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=api.end_watches)
+    async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
+        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
+        async with gateway(api, client, authority, lambda: shown, proxies, routes, "127.0.0.1:0", clock) as link:
+
+            async def admit(request: Request) -> User:
+                user = await everybody.authenticate(Peer(), request.header(b"authorization").removeprefix("Bearer "))
+                assert user is not None
+                return user
+
+            registration = Registration(client, authority, f"127.0.0.1:{link.port}", clock)
+            front = Door(Front(api, proxies, registration, admit), host="127.0.0.1", port=0, tls=None, clock=clock)
+            async with front.open():
+                made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder)
+                async with made.wire.open():
+                    yield made
+
+
+def config_map(name: str, namespace: str, **data: str) -> Json:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
+
+
+def namespace_of(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
