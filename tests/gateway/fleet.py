@@ -63,7 +63,7 @@ class Everybody:
         return
 
 
-async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
+async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """Wait until ``state`` returns something true without failing, and return it."""
     ends, last = time.monotonic() + seconds, ""
     while time.monotonic() < ends:
@@ -156,7 +156,7 @@ class Fleet:
         async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("agent") as owner:
             agent = Agent(identity, AgentSettings(target, self.folder / name), client, self.clock)
             owner.spawn(agent.run(), name)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await agent.connected.wait()
             yield agent
 

@@ -2,8 +2,9 @@
 
 ``Ready`` is an ordered list of questions; the first that has an answer decides phase, status,
 reason and message. What was never ready is not scaled, degraded or upgraded, whatever its parts
-look like on the way: it is being provisioned. ``Provisioned`` remembers that it was ready once. While the agent is away the answer is Unknown, with since when, because
-what was seen last may no longer be true.
+look like on the way: it is being provisioned. ``Provisioned`` remembers that it was ready once.
+While the agent is away the answer is Unknown, with since when, because what was seen last may no
+longer be true.
 """
 
 from __future__ import annotations
