@@ -42,8 +42,8 @@ check: setup ## format, lint, types, import contracts, size budgets, protocol, d
 peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
 	python3 peers/build.py
 
-bench: setup ## measure the store and field ownership
-	$(RUN) python -m bench.store
+bench: setup ## measure the API beside a real kube-apiserver (`python -m bench --quick` is shorter)
+	$(RUN) python -m bench
 
 reference: setup ## write docs/reference from the code
 	$(RUN) python tools/reference.py

@@ -44,11 +44,12 @@ NAMESPACED = ("namespace-controller", "garbage-collector-controller", "serviceac
 class Kubernetes:
     """etcd, kube-apiserver and, if asked for, controllers; a context manager. Raises PeerMissing or PeerFailed."""
 
-    def __init__(self, *, controllers: Sequence[str] = (), durable: bool = False, unlimited: bool = False) -> None:
-        """``unlimited`` lifts the limits on requests in flight, as benchmarks need."""
+    def __init__(self, *, controllers: Sequence[str] = (), durable: bool = False, unlimited: bool = False, audit: bool = False) -> None:
+        """``unlimited`` lifts the limits on requests in flight, as benchmarks need; ``audit`` writes one line a request to a file."""
         self._controllers = tuple(controllers)
         self._durable = durable
         self._unlimited = unlimited
+        self._audit = audit
         self._binaries = {name: program("kubernetes", name) for name in ("etcd", "kube-apiserver", "kube-controller-manager")}
 
     def __enter__(self) -> Self:
@@ -119,6 +120,10 @@ class Kubernetes:
         }
         if self._unlimited:
             flags |= {"max-requests-inflight": "4000", "max-mutating-requests-inflight": "2000"}
+        if self._audit:
+            policy = self.folder / "audit-policy.yaml"
+            policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n")
+            flags |= {"audit-policy-file": policy, "audit-log-path": self.folder / "audit.log"}
         self.processes.start("kube-apiserver", [self._binaries["kube-apiserver"], *(f"--{key}={value}" for key, value in flags.items())])
 
     def _start_controllers(self, private: Path) -> None:

@@ -1,0 +1,166 @@
+"""Skerry's API beside a real kube-apiserver over etcd, in one run: `make bench`.
+
+Both are driven alternately with the same requests; printed are medians over the rounds, as
+ratios, with the budgets of DESIGN §11. CPU is process time of the servers (etcd's included),
+which noise on the machine hardly moves, unlike operations per second: on two cores the
+generator competes with the server, and ``gen`` says what it took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.load import Outcome, run
+from bench.objects import AT, CLUSTERS, CONFIGMAPS, a_cluster, a_config_map, a_status, text
+from bench.sides import Side, kubernetes, skerry
+
+JSON = {"Content-Type": "application/json"}
+APPLY = {"Content-Type": "application/apply-patch+yaml"}
+TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"}
+ONE = f"{CLUSTERS}/team-a.{AT}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of request. ``seed`` objects must exist before; ``budget`` is how many times the peer's rate is asked for."""
+
+    name: str
+    plan: dict[str, Any]
+    budget: float = 0.0
+    theirs: dict[str, Any] = field(default_factory=dict)
+    """What the peer is asked instead, where its built-in kinds are the measure."""
+
+
+def operations() -> Iterator[Operation]:
+    """What is measured, in order."""
+    create = {"method": "POST", "path": CLUSTERS, "body": text(a_cluster()), "headers": JSON}
+    maps = {"method": "POST", "path": CONFIGMAPS, "body": text(a_config_map()), "headers": JSON}
+    get = {"method": "GET", "path": ONE, "prefix": "s", "names": 64}
+    own = {"own": True, "prefix": "s", "first": ONE}
+    yield Operation("create", create, 5.0)
+    yield Operation("create / ConfigMap", create, 1.5, maps)
+    yield Operation("get", get, 10.0)
+    yield Operation("get / ConfigMap", get, 3.0, {**get, "path": f"{CONFIGMAPS}/{AT}"})
+    yield Operation("status", {"method": "PUT", "path": f"{ONE}/status", "body": text(a_status()), "headers": JSON, **own}, 8.0)
+    query = "?fieldManager=bench&force=true"
+    yield Operation("apply", {"method": "PATCH", "path": f"{ONE}{query}", "body": text(a_cluster()), "headers": APPLY, **own}, 5.0)
+
+
+@dataclass
+class Measured:
+    """What one side did in one round: operations per second, CPU ms of the server each, share of one core that the generator took."""
+
+    rate: float
+    cpu: float
+    generator: float
+    p99: float
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, ours: Side, theirs: Side, arguments: argparse.Namespace) -> None:
+        """Both sides are empty."""
+        self.sides = (ours, theirs)
+        self._arguments = arguments
+        self._round = 0
+
+    def seed(self) -> None:
+        """Make the objects that reads and updates work on."""
+        for side in self.sides:
+            for body, path in ((text(a_cluster()), CLUSTERS), (text(a_config_map()), CONFIGMAPS)):
+                plan = {"method": "POST", "path": path, "body": body, "headers": JSON, "prefix": "s"}
+                run(side.client, {**plan, "callers": 8, "count": 64})
+
+    def one(self, side: Side, plan: dict[str, Any], callers: int, count: int) -> Measured:
+        """One round of one side."""
+        self._round += 1
+        fresh = {"prefix": f"r{self._round}"} if plan["method"] == "POST" else {}
+        before = side.cpu_seconds()
+        outcome: Outcome = run(side.client, {**plan, **fresh, "callers": callers, "count": count})
+        cpu = side.cpu_seconds() - before
+        return Measured(count / outcome.seconds, cpu / count * 1000, outcome.cpu / outcome.seconds, outcome.p99)
+
+    def compare(self, operation: Operation, callers: int) -> None:
+        """Alternate the sides and print one line."""
+        ours, theirs = self.sides
+        mine: list[Measured] = []
+        other: list[Measured] = []
+        for _ in range(self._arguments.rounds):
+            mine.append(self.one(ours, operation.plan, callers, self._arguments.count * (4 if callers > 1 else 1)))
+            other.append(self.one(theirs, operation.theirs or operation.plan, callers, self._arguments.count))
+        _line(operation.name, str(callers), mine, other, operation.budget if callers == 64 else 0.0)
+
+    def lists(self, number: int) -> None:
+        """Fill up to ``number`` clusters, and list them."""
+        for side in self.sides:
+            items = side.client.ask("GET", f"{CLUSTERS}?limit=1")
+            have = len(items["items"]) + items["metadata"].get("remainingItemCount", 0)
+            plan = {"method": "POST", "path": CLUSTERS, "body": text(a_cluster()), "headers": JSON, "prefix": f"l{number}"}
+            if number > have:
+                run(side.client, {**plan, "callers": 32, "count": number - have})
+        for name, headers in (("JSON", {"Accept": "application/json"}), ("Table", TABLE)):
+            plan = {"method": "GET", "path": CLUSTERS, "headers": headers}
+            rounds = [[self.one(side, plan, 1, 3) for side in self.sides] for _ in range(self._arguments.rounds)]
+            mine, other = ([each[place] for each in rounds] for place in (0, 1))
+            _line(f"list {number:,} {name}", "1", mine, other, 30.0 if number >= 10_000 else 0.0)
+
+
+def _line(name: str, callers: str, mine: list[Measured], other: list[Measured], budget: float) -> None:
+    rate, peer = (statistics.median(each.rate for each in side) for side in (mine, other))
+    cpu, peer_cpu = (statistics.median(each.cpu for each in side) for side in (mine, other))
+    p99, peer_p99 = (statistics.median(each.p99 for each in side) for side in (mine, other))
+    generator = max(statistics.median(each.generator for each in side) for side in (mine, other))
+    verdict = "" if not budget else f"{budget:g} ok" if rate / peer >= budget else f"{budget:g} MISS"
+    figures = f"{rate:9,.1f} {peer:9,.1f} {rate / peer:6.1f}x  {cpu:8.3f} {peer_cpu:8.3f} {peer_cpu / max(cpu, 1e-6):6.1f}x"
+    print(f"{name:20} {callers:>3}  {figures}  {p99:8.1f} {peer_p99:8.1f}  {generator:4.0%}  {verdict}", flush=True)
+
+
+def _machine() -> str:
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
+    cores = sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    return f"{cores} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description="Compare Skerry's API with a real kube-apiserver.")
+    parser.add_argument(
+        "--only", default="", help="names of operations that hold one of these, comma-separated (create,get,status,apply,list)"
+    )
+    parser.add_argument("--callers", default="1,16,64", help="how many callers at once")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side")
+    parser.add_argument("--count", type=int, default=1000, help="requests a round of the peer; ours gets four times as many")
+    parser.add_argument("--objects", default="1000,10000", help="how many objects are listed")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer requests, 1,000 objects: under two minutes")
+    parser.add_argument("--profile", type=Path, help="write a cProfile of our server here (its figures are then worth little)")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.count, arguments.callers, arguments.objects = 1, 500, "64", "1000"
+    wanted = [each for each in arguments.only.split(",") if each]
+    print(_machine())
+    print(f"{'':24}  {'ops/s':>9} {'peer':>9} {'ratio':>7}  {'CPU ms':>8} {'peer':>8} {'ratio':>7}", end="")
+    print(f"  {'p99 ms':>8} {'peer':>8}  gen   budget")
+    with ExitStack() as stack:
+        bench = Bench(stack.enter_context(skerry(arguments.profile)), stack.enter_context(kubernetes()), arguments)
+        bench.seed()
+        for operation in operations():
+            if not wanted or any(each in operation.name for each in wanted):
+                for callers in map(int, arguments.callers.split(",")):
+                    bench.compare(operation, callers)
+        if not wanted or "list" in wanted:
+            for number in map(int, arguments.objects.split(",")):
+                bench.lists(number)
+        ours, theirs = bench.sides
+        print(f"memory: ours {ours.memory_mb():.0f} MB, the peer's {theirs.memory_mb():.0f} MB (etcd included)")
+
+
+if __name__ == "__main__":
+    main()
