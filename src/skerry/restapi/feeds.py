@@ -53,20 +53,25 @@ class Feeds:
     async def add(self, resource: Resource) -> None:
         """Begin to serve a kind that was added while running."""
         if resource.key not in self.caches:
-            await self._load(resource.key, resource, 0)
+            await self._load(resource.key, resource)
 
-    async def _load(self, key: str, resource: Resource, at: int) -> None:
+    async def _load(self, key: str, resource: Resource, at: int | None = None) -> None:
+        """Fill the cache of a kind as of a revision (None: now); before the first there was nothing."""
         if resource.latest:
             await self._load_latest(key)
             return
         cache = ResourceCache(key)
-        page = await self._store.page(self._organization, key, at=at)
+        if at == 0:
+            cache.load(iter(()), 0)
+            self.caches[key] = cache
+            return
+        page = await self._store.page(self._organization, key, at=at or 0)
         # no await from here on: the log cannot move between loading and following
         cache.load((Item((row.key.namespace, row.key.name), row.revision, row.value) for row in page.rows), page.revision)
         self.caches[key] = cache
         if page.revision < self.position:
             self.caches.pop(key)
-            await self._load(key, resource, 0)
+            await self._load(key, resource)
 
     async def _load_latest(self, key: str) -> None:
         cache = ResourceCache(key)
