@@ -91,13 +91,13 @@ def test_a_proxied_call_is_judged_by_the_clusters_own_rbac_as_the_caller(site: S
     assert 'User "admin" cannot list resource "secrets"' in refused
 
 
-def test_clusters_are_made_side_by_side_with_and_without_workers(site: Server) -> None:
-    names = [f"n{number}" for number in range(5)]
+def test_ten_clusters_are_made_side_by_side_with_and_without_workers(site: Server) -> None:
+    names = [f"n{number}" for number in range(10)]
     site.kubectl(
-        "apply", "-f", "-", stdin="\n---\n".join(CLUSTER % {"name": name} + (POOL % {"name": name}) * (name < "n3") for name in names)
+        "apply", "-f", "-", stdin="\n---\n".join(CLUSTER % {"name": name} + (POOL % {"name": name}) * (name < "n5") for name in names)
     )
     for name in names:
-        wait(site, name, "{.status.phase}=Ready", 120)
+        wait(site, name, "{.status.phase}=Ready", 140)
     site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=140s")
 
 

@@ -112,11 +112,12 @@ class Crash:
 
     async def _write(self, kind: str, name: str, send: Callable[[Json], Awaitable[Json]]) -> Json | None:
         token, now = str(next(self._tokens)), self.rounds[-1]
+        now.doubtful.add((name, token))  # until it is acknowledged
         try:
             answer = await send(config_map(name, token))
         except ApiError:
-            now.doubtful.add((name, token))
             return None
+        now.doubtful.discard((name, token))
         await self._told(Write(kind, name, token, int(answer["metadata"]["resourceVersion"])), now)
         return answer
 
