@@ -9,7 +9,7 @@ from skerry.kinds.common import Metadata, Shape
 from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.resource import Column, Json, Look, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -34,7 +34,7 @@ def sound(look: Look) -> Sequence[Cause]:
             causes.append(bad(f"binaryData[{key}]", "", "must be base64 encoded"))
         size += len(found or b"")
     if size > MAX_BYTES:
-        causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_BYTES} bytes"))
+        causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_BYTES} bytes", "[]"))
     return causes
 
 
@@ -46,6 +46,11 @@ def frozen(look: Look) -> Sequence[Cause]:
     return [Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", path) for path in changed]
 
 
+def keys(obj: Json) -> int:
+    """How many keys there are."""
+    return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -55,6 +60,9 @@ RESOURCE = Resource(
     schema=Schema(structural(ConfigMap)),
     generation=False,
     strategic=True,
-    columns=(Column("Age", ".metadata.creationTimestamp", "date"),),
+    columns=(
+        Column("Data", ".data", "integer", description="How many keys there are", value=keys),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
     rules=(sound, frozen),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Annotated
 
 from skerry.kinds.common import Metadata, Shape
+from skerry.kinds.rules import bad
 from skerry.kinds.shape import doc, structural
-from skerry.machinery.resource import Column, Resource
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import Column, Json, Look, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -40,7 +44,7 @@ class Event(Shape):
     """What happened to an object."""
 
     metadata: Metadata
-    involved_object: Annotated[ObjectReference, doc("What the event is about.")]
+    involved_object: Annotated[ObjectReference, doc("What the event is about.", **{"x-kubernetes-map-type": "atomic"})]
     reason: Annotated[str, doc("Why, in one CamelCase word.")] = ""
     message: Annotated[str, doc("What happened, in a sentence.")] = ""
     source: Annotated[EventSource | None, doc("Who reported it.")] = None
@@ -56,6 +60,32 @@ class Event(Shape):
     reporting_instance: Annotated[str, doc("Instance of that controller.")] = ""
 
 
+ZERO: Json = {
+    "involvedObject": {},
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "eventTime": None,
+    "reportingComponent": "",
+    "reportingInstance": "",
+}
+"""What typed clients expect to find in every event."""
+
+
+def whole(obj: Json) -> None:
+    """Fill in what typed clients expect to find."""
+    for name, value in ZERO.items():
+        obj.setdefault(name, copy.copy(value))
+
+
+def beside(look: Look) -> Sequence[Cause]:
+    """An event lives beside what it is about; what lives in no namespace has its events in ``default``."""
+    about, own = look.new["involvedObject"].get("namespace", ""), look.new["metadata"].get("namespace", "")
+    if about == own or (not about and own == "default"):
+        return ()
+    return (bad("involvedObject.namespace", about, "does not match event.namespace"),)
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -65,6 +95,9 @@ RESOURCE = Resource(
     schema=Schema(structural(Event)),
     generation=False,
     strategic=True,
+    prepare=whole,
+    zero=ZERO,
+    rules=(beside,),
     selectable=(
         "involvedObject.kind",
         "involvedObject.namespace",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from skerry.kinds.common import Metadata, Shape
+from skerry.kinds.rules import bad
 from skerry.kinds.shape import doc, structural
-from skerry.machinery.resource import Column, Resource
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import Column, Look, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -31,6 +34,17 @@ class Lease(Shape):
     spec: LeaseSpec = field(default_factory=LeaseSpec)
 
 
+def sound(look: Look) -> Sequence[Cause]:
+    """A lease lasts for some time, and never changed hands less than not at all."""
+    spec = look.new.get("spec") or {}
+    causes = []
+    if (seconds := spec.get("leaseDurationSeconds")) is not None and seconds <= 0:
+        causes.append(bad("spec.leaseDurationSeconds", seconds, "must be greater than 0"))
+    if (spec.get("leaseTransitions") or 0) < 0:
+        causes.append(bad("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0"))
+    return causes
+
+
 RESOURCE = Resource(
     group="coordination.k8s.io",
     version="v1",
@@ -39,5 +53,7 @@ RESOURCE = Resource(
     schema=Schema(structural(Lease)),
     generation=False,
     strategic=True,
+    zero={"spec": {}},
+    rules=(sound,),
     columns=(Column("Holder", ".spec.holderIdentity"), Column("Age", ".metadata.creationTimestamp", "date")),
 )

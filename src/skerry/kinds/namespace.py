@@ -50,5 +50,6 @@ RESOURCE = Resource(
     strategic=True,
     selectable=("status.phase",),
     columns=(Column("Status", ".status.phase"), Column("Age", ".metadata.creationTimestamp", "date")),
+    zero={"spec": {}, "status": {}},
     rules=(label_rule,),
 )

@@ -82,7 +82,11 @@ RESOURCE = Resource(
     generation=False,
     strategic=True,
     selectable=("type",),
-    columns=(Column("Type", ".type"), Column("Age", ".metadata.creationTimestamp", "date")),
+    columns=(
+        Column("Type", ".type"),
+        Column("Data", ".data", "integer", description="How many keys there are", value=lambda obj: len(obj.get("data") or ())),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
     prepare=fold,
     rules=(sound, immutable("type")),
 )

@@ -11,6 +11,8 @@ from skerry.machinery.errors import Cause
 
 def go_value(value: Any) -> str:
     """Write a value as Kubernetes prints it inside an error: strings quoted, the rest as JSON."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:

@@ -33,6 +33,8 @@ class Column:
     format: str = ""
     description: str = ""
     priority: int = 0
+    value: Callable[[Json], Any] | None = None
+    """Computes the cell where a path cannot (how many keys a Secret has)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Resource:
     """Takes strategic merge patches; only built-in kinds do, as in Kubernetes."""
     latest: bool = False
     create_only: bool = False
+    zero: Json | None = field(default=None, compare=False)
+    """What a new object holds before anybody sets a field: Kubernetes' own kinds are typed, and nobody owns their zero values."""
     hub: str = ""
     """The version objects are stored as, where a kind is served in several; empty: this one."""
 

@@ -49,7 +49,7 @@ def definitions(resource: Resource) -> list[Json]:
 
 def row_maker(resource: Resource) -> Callable[[Json, datetime], list[Any]]:
     """Compile a kind's columns into one function from object and time to cells."""
-    columns = [(finder(column.path), column.type) for column in resource.columns or (AGE,)]
+    columns = [(column.value or finder(column.path), column.type) for column in resource.columns or (AGE,)]
 
     def cells(obj: Json, now: datetime) -> list[Any]:
         return [obj["metadata"].get("name", ""), *(_cell(find(obj), kind, now) for find, kind in columns)]

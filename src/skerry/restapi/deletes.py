@@ -14,7 +14,7 @@ from typing import Any
 
 from skerry.kit.clock import rfc3339
 from skerry.machinery import causes
-from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Invalid, conflict, invalid, not_found
+from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
 from skerry.restapi import namespaces
 from skerry.restapi.cache import Item
@@ -98,6 +98,9 @@ def _wrong(cause: Cause) -> Invalid:
 async def delete(call: Call) -> Response:
     """Answer a DELETE of one object."""
     options = await _options(call)
+    if call.resource.key == "namespaces" and call.name in namespaces.IMMORTAL:
+        why = f'namespaces "{call.name}" is forbidden: this namespace may not be deleted'
+        raise Forbidden(why, subject=Subject(call.name, "", "namespaces"))
     item = await current(call)
     for _ in range(TRIES):
         _preconditions(call, item, options)

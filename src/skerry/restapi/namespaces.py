@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.machinery.errors import ApiError, Cause, Forbidden, Subject, not_found
 from skerry.restapi.context import Call
 from skerry.store.contract import Check, Key
@@ -18,6 +19,7 @@ from skerry.store.contract import Check, Key
 Json = dict[str, Any]
 
 FINALIZER = "kubernetes"
+IMMORTAL = frozenset(("default", "kube-system", "kube-public", SYSTEM_NAMESPACE))
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -33,11 +35,15 @@ _decode = msgspec.json.Decoder(_Namespace).decode
 
 
 def on_create(obj: Json) -> None:
-    """Give a new namespace its finalizer, its phase and its label."""
+    """Give a new namespace its finalizer and its phase."""
     spec = obj.setdefault("spec", {})
     if FINALIZER not in spec.setdefault("finalizers", []):
         spec["finalizers"].append(FINALIZER)
     obj["status"] = {"phase": "Active"}
+
+
+def label(obj: Json) -> None:
+    """Give a namespace the label that says its name: selectors look for it."""
     obj["metadata"].setdefault("labels", {})[NAME_LABEL] = obj["metadata"].get("name", "")
 
 

@@ -68,7 +68,7 @@ def revision_of(text: str, name: str) -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        raise BadRequest(f'{name}: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise BadRequest(f'invalid resource version: {name}: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
     return int(text)
 
 

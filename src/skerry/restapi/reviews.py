@@ -38,11 +38,11 @@ SELF = _review("authentication.k8s.io", "SelfSubjectReview")
 REVIEWS = (ACCESS, RULES, SELF)
 
 
-def review(resource: Resource, obj: Json, user: User, authorizer: Authorizer) -> Json:
-    """Answer a review."""
+def review(resource: Resource, obj: Json, user: User, authorizer: Authorizer, now: str) -> Json:
+    """Answer a review; ``now`` is an RFC 3339 time."""
     obj.setdefault("metadata", {})
-    obj["metadata"].setdefault("creationTimestamp", None)
     if resource is SELF:
+        obj["metadata"]["creationTimestamp"] = now
         obj["status"] = {"userInfo": _info(user)}
         return obj
     spec = obj.get("spec")
@@ -65,7 +65,7 @@ def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
     about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if bool(about) == bool(path):
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        raise invalid(ACCESS.kind, ACCESS.group, "", [bad("spec.resourceAttributes", about, text)])
+        raise invalid("", ACCESS.group, "", [bad("spec", about, text)])
     if isinstance(path, dict):
         attributes = Attributes(user, path.get("verb", ""), path=path.get("path", ""))
     else:

@@ -18,11 +18,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from skerry.kit.aio import TaskOwner
-from skerry.kit.clock import Clock
+from skerry.kit.clock import Clock, rfc3339
 from skerry.kit.log import get
 from skerry.machinery.document import Gapped, dumps
 from skerry.machinery.errors import (
     ApiError,
+    BadRequest,
     Forbidden,
     InternalError,
     MethodNotAllowed,
@@ -37,7 +38,7 @@ from skerry.machinery.resource import Resource
 from skerry.restapi import deletes, patching, reads, watching, writes
 from skerry.restapi.context import Call, Parts
 from skerry.restapi.contract import Audit, Authenticator, Authorizer, Peer, Record
-from skerry.restapi.decode import body_object
+from skerry.restapi.decode import body_object, is_built_in
 from skerry.restapi.discovery import Discovery, subresources
 from skerry.restapi.feeds import Feeds
 from skerry.restapi.negotiate import PLAIN, form
@@ -64,6 +65,7 @@ HANDLERS: Mapping[str, Handler] = {
     "delete": deletes.delete,
     "deletecollection": deletes.delete_all,
 }
+NO_METHOD = "the server does not allow this method on the requested resource"
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 
 log = get("restapi.server")
@@ -201,10 +203,19 @@ class ApiServer:
     def _call(self, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
         allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
         if found.subresource and found.subresource not in subresources(resource):
-            raise not_found(resource.plural, resource.group, found.name)
-        if action not in allowed or (resource.namespaced and not found.namespace and action not in {"list", "watch"}):
+            raise NotFound if is_built_in(resource) else not_found(resource.plural, resource.group, found.name)
+        if resource.namespaced and not found.namespace and request.method not in {"GET", "HEAD"}:
+            raise NotFound
+        if not found.name and request.method in {"PUT", "PATCH"}:
+            raise BadRequest("name must be provided")
+        if action not in allowed:
+            if action == "deletecollection":
+                raise MethodNotAllowed(NO_METHOD)
             about = Subject("", resource.group, resource.plural)
-            raise MethodNotAllowed("the server does not allow this method on the requested resource", subject=about)
+            qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+            raise MethodNotAllowed(
+                f'{"create" if request.method == "POST" else action} is not supported on resources of kind "{qualified}"', subject=about
+            )
         accepted = form(request.header(b"accept")) if action != "deletecollection" else PLAIN
         return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 
@@ -216,16 +227,16 @@ class ApiServer:
 
     async def _review(self, request: Request, resource: Resource, user: User, action: str, warnings: list[str]) -> Response:
         if action != "create":
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise MethodNotAllowed(NO_METHOD)
         call = Call(self.parts, request, resource, action, "", "", "", options(request.query), PLAIN, user, warnings)
-        return json_response(review(resource, await body_object(call), user, self._authorizer), 201)
+        return json_response(review(resource, await body_object(call), user, self._authorizer, rfc3339(self.parts.clock.now())), 201)
 
     async def _other(self, request: Request, attributes: Attributes) -> Response:
         attributes = attributes._replace(verb="get" if request.method in {"GET", "HEAD"} else request.method.lower())
         self._authorize(attributes)
         path = request.path.rstrip("/") or "/"
         if request.method not in {"GET", "HEAD"}:
-            raise NotFound
+            raise MethodNotAllowed(NO_METHOD) if path.startswith(("/api", "/openapi", "/version")) else NotFound
         if path in HEALTH:
             ready = self._ready or path != "/readyz"
             return Response(b"ok" if ready else b"not ready", code=200 if ready else 503, media=b"text/plain; charset=utf-8")

@@ -54,7 +54,7 @@ def failure(error: ApiError) -> Json:
         found["causes"] = [_cause(each.kind, each.message, each.field) for each in error.causes]
     if error.retry_after is not None:
         found["retryAfterSeconds"] = error.retry_after
-    if found or error.reason == "Invalid":
+    if found or error.reason in {"Invalid", "NotFound", "MethodNotAllowed", "Forbidden"}:
         status["details"] = found  # kubectl words its message by whether details are there at all
     return status
 

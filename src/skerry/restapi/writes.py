@@ -69,9 +69,11 @@ async def insert(call: Call, obj: Json) -> Item:
     if resource.status:
         obj.pop("status", None)
     if resource.key == "namespaces":
-        namespaces.on_create(obj)
+        namespaces.label(obj)
     complete(call, obj)
-    ownership.on_write(None, obj, resource.schema.type, writer(call))
+    ownership.on_write(resource.zero, obj, resource.schema.type, writer(call))
+    if resource.key == "namespaces":
+        namespaces.on_create(obj)  # what the server sets is owned by nobody
     validate(call, obj, None)
     call.name = metadata.get("name", "")
     try:
@@ -193,7 +195,7 @@ async def update(call: Call) -> Response:
     revision = metadata.get("resourceVersion", "")
     if not revision and not resource.strategic:
         cause = causes.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-        raise invalid(resource.kind, resource.group, call.name, [cause])
+        raise invalid(resource.plural, resource.group, call.name, [cause])
     if revision and revision != str(item.revision):
         raise conflict(resource.plural, resource.group, call.name, STALE)
     for attempt in range(TRIES):
