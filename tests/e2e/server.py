@@ -46,7 +46,7 @@ class Server:
 
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
         command = [str(program(peer, "kubectl")), *arguments]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=150, input=stdin, check=False)
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=400, input=stdin, check=False)
         assert not ok or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
         return done.stdout + done.stderr
 

@@ -62,7 +62,7 @@ def _front_root(server: Server) -> bytes:
     return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
 
 
-def wait(server: Server, name: str, jsonpath: str, seconds: int = 90) -> None:
+def wait(server: Server, name: str, jsonpath: str, seconds: int = 140) -> None:
     server.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "real", f"cluster/team-a.{name}", f"--timeout={seconds}s")
 
 
@@ -73,16 +73,16 @@ def test_a_cluster_lives_its_whole_life_behind_the_real_controllers(site: Server
     assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "1/1"]
     site.kubectl("patch", "nodepool", "-n", "real", "team-a.life.md-0", "--type=merge", "-p", '{"spec":{"replicas":2}}')
     wait(site, "life", "{.status.workers.summary}=2/2")
-    site.kubectl("delete", "nodepool", "-n", "real", "team-a.life.md-0", "--timeout=60s")
+    site.kubectl("delete", "nodepool", "-n", "real", "team-a.life.md-0", "--timeout=140s")
     wait(site, "life", "{.status.phase}=Ready")
     refused = site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.37.0"}}')
     assert "patched" in refused
-    wait(site, "life", '{.status.conditions[?(@.type=="Accepted")].status}=False', 20)
+    wait(site, "life", '{.status.conditions[?(@.type=="Accepted")].status}=False')
     site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.35.1"}}')
     wait(site, "life", "{.status.version}=v1.35.1")
     wait(site, "life", "{.status.phase}=Ready")
-    site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=60s")
-    eventually(lambda: "Machine " not in site.kubectl("get", "observedobjects", "-n", "real"), 20)
+    site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=140s")
+    eventually(lambda: "Machine " not in site.kubectl("get", "observedobjects", "-n", "real"), 120)
 
 
 def test_a_proxied_call_is_judged_by_the_clusters_own_rbac_as_the_caller(site: Server) -> None:
@@ -98,7 +98,7 @@ def test_ten_clusters_are_made_side_by_side_with_and_without_workers(site: Serve
     )
     for name in names:
         wait(site, name, "{.status.phase}=Ready", 140)
-    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=140s")
+    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=300s")
 
 
 def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> None:

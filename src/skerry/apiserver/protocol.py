@@ -19,13 +19,14 @@ import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from skerry.apiserver.corked import Corked
 from skerry.kit.clock import Clock
 from skerry.pki.identity import CertificateIdentity, identity
 
@@ -87,6 +88,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Read who is there."""
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", Corked(transport, self.loop))
         self._extensions = peer_extensions(transport.get_extra_info("ssl_object"))
         if self._shared.stopping:
             transport.close()

@@ -45,13 +45,13 @@ class SystemClock:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Write a time as Kubernetes does: UTC, whole seconds (``2026-11-23T12:00:00Z``)."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Write a time in UTC as Kubernetes does, in whole seconds (``2026-11-23T12:00:00Z``)."""
+    return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
-    """Write a time with microseconds, as Leases want it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Write a time in UTC with microseconds, as Leases want it."""
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse(text: str) -> datetime:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import copy
 import json
-import uuid
 from typing import Any
 
 from skerry.kit.clock import rfc3339
+from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership, patches
 from skerry.machinery.errors import (
     STALE,
@@ -169,7 +169,7 @@ async def _apply_new(call: Call, config: Json) -> Item:
     entries = obj["metadata"].pop("managedFields", [])
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         obj["metadata"].pop(name, None)
-    obj["metadata"]["uid"] = str(uuid.uuid4())
+    obj["metadata"]["uid"] = new_uid()
     obj["metadata"]["creationTimestamp"] = rfc3339(call.parts.clock.now())
     if resource.generation:
         obj["metadata"]["generation"] = 1

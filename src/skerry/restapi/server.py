@@ -12,13 +12,13 @@ TLS and sockets are somebody else's (``apiserver/http.py``).
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, rfc3339
+from skerry.kit.entropy import new_id
 from skerry.kit.log import get
 from skerry.machinery.document import Gapped, dumps
 from skerry.machinery.errors import (
@@ -142,7 +142,7 @@ class ApiServer:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, receive)
-        request_id = secrets.token_hex(8)
+        request_id = new_id()
         attributes = Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)
         warnings: list[str] = []
         try:

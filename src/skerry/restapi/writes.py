@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 import random
-import uuid
 from typing import Any
 
 from skerry.kit.clock import rfc3339
+from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership
 from skerry.machinery.document import Gapped, gapped, loads
 from skerry.machinery.errors import (
@@ -60,7 +60,7 @@ async def insert(call: Call, obj: Json) -> Item:
         metadata["name"] = metadata["generateName"][:58] + "".join(random.choices(ALPHABET, k=5))
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(name, None)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = new_uid()
     metadata["creationTimestamp"] = rfc3339(call.parts.clock.now())
     if resource.generation:
         metadata["generation"] = 1
