@@ -30,10 +30,11 @@ def test_the_files_that_the_two_traces_name_exist() -> None:
 
 
 @pytest.mark.peer("kubernetes")
-def test_every_command_of_the_tutorial_works_in_its_order(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "tutorial" / "first-cluster.md").read_text()
+@pytest.mark.parametrize("page", ["tutorial/first-cluster.md", "howto/rehearse-failures.md"])
+def test_every_command_of_a_page_works_in_its_order(page: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / page).read_text()
     commands = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) > 10
+    assert len(commands) >= 10
     with running(tmp_path, "--sim") as server:
         for command in commands:
             program, *arguments = shlex.split(command)

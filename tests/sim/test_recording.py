@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from skerry.sim.plan import Change, Create, Delete, Tempo, World, plan
+from skerry.sim.plan import Change, Create, Delete, Faults, Tempo, World, plan
 
 RECORDING = json.loads((Path(__file__).resolve().parents[1] / "recordings" / "clusterapi-v1.14.json").read_text())
 Json = dict[str, Any]
@@ -26,6 +26,7 @@ class Play:
         self.entered: dict[str, tuple[str, float]] = {}
         self.history: History = defaultdict(lambda: defaultdict(list))
         self.names = 0
+        self.faults = Faults()
 
     def put(self, obj: Json) -> None:
         self.objects[obj["metadata"]["uid"]] = obj
@@ -57,8 +58,9 @@ class Play:
             since={uid: since for uid, (_, since) in self.entered.items()},
             clock=self.clock,
             now="2026-01-01T00:00:00Z",
-            fresh_name=f"n{self.names}",
+            fresh=self.names * 50,
             tempo=Tempo(0.5, 0.5, 1.0, 0.5),
+            faults=self.faults,
         )
         for action in plan(world):
             obj = json.loads(json.dumps(action.obj))

@@ -31,13 +31,18 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Machines of the control plane or of one pool; ``versions`` has every Kubernetes version that one of them runs."""
+    """Machines of the control plane or of one pool.
+
+    ``versions`` has every Kubernetes version that one of them runs; ``problem`` is what the first of them says that
+    cannot be made, with its name.
+    """
 
     desired: int = 0
     total: int = 0
     ready: int = 0
     up_to_date: int = 0
     versions: tuple[str, ...] = ()
+    problem: str = ""
 
     def counts(self) -> Counts:
         """As a status shows them."""
@@ -114,7 +119,7 @@ def pool_of(obj: Json) -> str:
 
 def deployment(obj: Json, machines: Iterable[Json]) -> Machines:
     """Read a MachineDeployment together with its machines (their versions are the truth, its own is the wish)."""
-    status = obj.get("status") or {}
+    status, machines = obj.get("status") or {}, list(machines)
     old = (status.get("v1beta2") or {}) if "upToDateReplicas" not in status else {}
     return Machines(
         desired=(obj.get("spec") or {}).get("replicas", 0),
@@ -122,6 +127,7 @@ def deployment(obj: Json, machines: Iterable[Json]) -> Machines:
         ready=status.get("readyReplicas", 0),
         up_to_date=_first(status.get("upToDateReplicas"), old.get("upToDateReplicas"), status.get("updatedReplicas")),
         versions=running(machines),
+        problem=problem(machines),
     )
 
 
@@ -130,12 +136,23 @@ def control_plane(machines: Iterable[Json], desired: int, version: str) -> Machi
     found = list(machines)
     ready = [each for each in found if _ready(each)]
     current = [each for each in found if satisfies(_version(each), version) and _current(each)]
-    return Machines(desired, len(found), len(ready), len(current), running(found))
+    return Machines(desired, len(found), len(ready), len(current), running(found), problem(found))
 
 
 def running(machines: Iterable[Json]) -> tuple[str, ...]:
     """The Kubernetes versions of some machines, each once, in order."""
     return tuple(sorted({_version(each) for each in machines} - {""}))
+
+
+def problem(machines: Iterable[Json]) -> str:
+    """What keeps the first machine that cannot be made from being made; empty if nothing does."""
+    for machine in machines:
+        facts = conditions(machine)
+        for kind in ("InfrastructureReady", "BootstrapConfigReady", "BootstrapReady"):
+            fact = facts.get(kind)
+            if fact is not None and fact.status == "False" and fact.message:
+                return f"{machine['metadata']['name']}: {fact.message}"
+    return ""
 
 
 def _version(machine: Json) -> str:

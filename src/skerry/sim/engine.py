@@ -28,7 +28,7 @@ PARTS = {
 REFS = {"Cluster": CLUSTERS, **PARTS}
 MANAGER = "cluster-api"
 LOOK_AGAIN = 0.2
-ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
+NAMES_A_LOOK = 50
 
 
 class Engine:
@@ -43,7 +43,7 @@ class Engine:
         self._clusters = Informer(client, CLUSTERS)
         self._parts = {kind: Informer(client, ref) for kind, ref in PARTS.items()}
         self._phases: dict[str, tuple[str, float]] = {}
-        self._count = itertools.count(1)
+        self._fresh = itertools.count(1, NAMES_A_LOOK)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -80,7 +80,7 @@ class Engine:
             since=self._since([cluster, *parts["Machine"]]),
             clock=self._clock.monotonic(),
             now=rfc3339(self._clock.now()),
-            fresh_name=self._fresh_name(),
+            fresh=next(self._fresh),
             tempo=self._tempo,
             faults=self._faults(),
         )
@@ -97,13 +97,6 @@ class Engine:
                 known = self._phases[uid] = (phase, self._clock.monotonic())
             found[uid] = known[1]
         return found
-
-    def _fresh_name(self) -> str:
-        number, letters = next(self._count) * 7919, ""
-        for _ in range(5):
-            number, digit = divmod(number, len(ALPHABET))
-            letters += ALPHABET[digit]
-        return letters
 
     async def _act(self, action: Action) -> None:
         obj = action.obj

@@ -56,7 +56,8 @@ class World:
     since: Mapping[str, float]
     clock: float
     now: str
-    fresh_name: str
+    fresh: int
+    """A number that no other look at any cluster has: names come from it, and from the few that follow."""
     tempo: Tempo = Tempo()
     faults: Faults = Faults()
 
@@ -78,6 +79,19 @@ class World:
     def in_phase(self, machine: Json) -> float:
         """For how long a machine has been in its phase."""
         return self.clock - self.since.get(machine["metadata"]["uid"], self.clock)
+
+
+ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
+SUFFIXES = len(ALPHABET) ** 5
+
+
+def suffix(number: int) -> str:
+    """The end of a generated name: five letters, other ones for every number (below SUFFIXES), and nothing like the one before."""
+    number, letters = number * 7_368_787 % SUFFIXES, ""
+    for _ in range(5):
+        number, digit = divmod(number, len(ALPHABET))
+        letters += ALPHABET[digit]
+    return letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +158,7 @@ def _topology(world: World) -> list[Action]:
     replicas = (world.topology.get("controlPlane") or {}).get("replicas", 1)
     wanted = {"replicas": replicas, "version": world.topology["version"]}
     if world.plane is None:
-        return [Create(_object(world, "KubeadmControlPlane", CONTROL_PLANE, f"{world.name}-{world.fresh_name}", wanted))]
+        return [Create(_object(world, "KubeadmControlPlane", CONTROL_PLANE, f"{world.name}-{suffix(world.fresh)}", wanted))]
     actions: list[Action] = []
     if world.plane["spec"] != wanted:
         actions.append(Change({**world.plane, "spec": wanted}))
@@ -155,7 +169,7 @@ def _topology(world: World) -> list[Action]:
         version = _pool_version(world, deployment)
         spec = {"clusterName": world.name, "replicas": pool.get("replicas", 1), "version": version, "class": pool["class"]}
         if deployment is None:
-            full = f"{world.name}-{name}-{world.fresh_name}"
+            full = f"{world.name}-{name}-{suffix(world.fresh)}"
             actions.append(Create(_object(world, "MachineDeployment", CAPI, full, spec, **{POOL_LABEL: name})))
         elif deployment["spec"] != spec and not deployment["metadata"].get("deletionTimestamp"):
             actions.append(Change({**deployment, "spec": spec}))
@@ -181,8 +195,11 @@ def _machines(world: World) -> list[Action]:
     actions: list[Action] = []
     if plane is not None and _infrastructure(world):
         actions += _control_plane(world, plane)
+    room = world.faults.quota - (plane["spec"]["replicas"] if plane is not None else 0) - sum(_pool(each) != "" for each in world.machines)
     for deployment in world.deployments:
-        actions += _workers(world, deployment)
+        steps = _workers(world, deployment, max(0, room))
+        room -= sum(isinstance(each, Create) for each in steps)
+        actions += steps
     for machine in world.machines:
         actions += _advance(world, machine)
     return actions
@@ -199,14 +216,15 @@ def _control_plane(world: World, plane: Json) -> list[Action]:
     if any(_phase(each) != "Running" for each in machines) or len(machines) != len(world.of("")):
         return []
     old = [each for each in machines if each["spec"]["version"] != version]
-    if len(machines) < desired or (old and len(machines) == desired):
-        return _new_machine(world, "", version)
+    if (len(machines) < desired or (old and len(machines) == desired)) and len(machines) < world.faults.quota:
+        return [_new_machine(world, "", version, 0)]
     if len(machines) > desired:
         return [Delete((old or machines)[0])]
     return []
 
 
-def _workers(world: World, deployment: Json) -> list[Action]:
+def _workers(world: World, deployment: Json, room: int) -> list[Action]:
+    """What a pool does next; no more than ``room`` machines may come."""
     pool, spec = _pool(deployment), deployment["spec"]
     machines = [each for each in world.of(pool) if not _going(each)]
     if deployment["metadata"].get("deletionTimestamp"):
@@ -216,7 +234,7 @@ def _workers(world: World, deployment: Json) -> list[Action]:
     old = [each for each in machines if each["spec"]["version"] != spec["version"]]
     missing = spec["replicas"] - len(machines)
     if missing > 0:
-        return [action for _ in range(missing) for action in _new_machine(world, pool, spec["version"], len(machines) + _)]
+        return [_new_machine(world, pool, spec["version"], number) for number in range(min(missing, room))]
     if missing < 0:
         return [Delete(each) for each in (old or machines)[missing:]]
     running = all(_phase(each) == "Running" for each in machines)
@@ -225,15 +243,14 @@ def _workers(world: World, deployment: Json) -> list[Action]:
     return []
 
 
-def _new_machine(world: World, pool: str, version: str, salt: int = 0) -> list[Action]:
-    if len(world.machines) + salt >= world.faults.quota:
-        return []
-    suffix = f"{world.fresh_name}{salt}" if salt else world.fresh_name
+def _new_machine(world: World, pool: str, version: str, number: int) -> Action:
     labels = {POOL_LABEL: pool} if pool else {PLANE_LABEL: ""}
-    machine = _object(world, "Machine", CAPI, f"{world.name}-{pool or 'control-plane'}-{suffix}", {"version": version}, **labels)
+    machine = _object(
+        world, "Machine", CAPI, f"{world.name}-{pool or 'control-plane'}-{suffix(world.fresh + number)}", {"version": version}, **labels
+    )
     machine["spec"]["clusterName"] = world.name
     machine["metadata"]["finalizers"] = [MACHINE_FINALIZER]
-    return [Create(machine)]
+    return Create(machine)
 
 
 def _advance(world: World, machine: Json) -> list[Action]:

@@ -105,7 +105,7 @@ def _scaling(seen: _Seen) -> Stage | None:
         if machines is None:
             return Stage("Scaling", "False", "Scaling", f"{name}: not made yet")
         if machines.total != asked or machines.desired != asked:
-            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist")
+            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist{_why(machines)}")
         if machines.up_to_date < machines.total:
             return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
     gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
@@ -117,7 +117,8 @@ def _unhealthy(seen: _Seen) -> Stage | None:
     phase = _still(seen.cluster.status.phase)
     plane = seen.world.control_plane
     if plane is not None and plane.ready < plane.desired:
-        return Stage(phase, "False", "MachinesNotReady", f"control plane: {plane.ready} of {plane.desired} machines are ready")
+        text = f"control plane: {plane.ready} of {plane.desired} machines are ready{_why(plane)}"
+        return Stage(phase, "False", "MachinesNotReady", text)
     for condition in (control_plane_ready(seen.world), workers_ready(seen.world)):
         if condition.status != "True":
             return Stage(phase, "False", condition.reason, condition.message)
@@ -201,9 +202,8 @@ def workers_ready(world: World) -> Condition:
         machines = _machines(world, pool)
         if machines is None or machines.ready < machines.desired:
             ready, name = machines.ready if machines else 0, last(pool.metadata.name)
-            return Condition(
-                "WorkersReady", "False", "MachinesNotReady", f"node pool {name}: {ready} of {pool.spec.replicas} machines are ready"
-            )
+            text = f"node pool {name}: {ready} of {pool.spec.replicas} machines are ready{_why(machines)}"
+            return Condition("WorkersReady", "False", "MachinesNotReady", text)
     return Condition("WorkersReady", "True", "MachinesReady", "the machines of every node pool are ready")
 
 
@@ -272,7 +272,12 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
         return Stage(
             "Upgrading", "False", "Upgrading", f"{machines.up_to_date} of {machines.desired} machines are up to date with {version}"
         )
-    return Stage(_still(pool.status.phase), "False", "MachinesNotReady", f"{machines.ready} of {machines.desired} machines are ready")
+    text = f"{machines.ready} of {machines.desired} machines are ready{_why(machines)}"
+    return Stage(_still(pool.status.phase), "False", "MachinesNotReady", text)
+
+
+def _why(machines: Machines | None) -> str:
+    return f" ({machines.problem})" if machines is not None and machines.problem else ""
 
 
 def _machines(world: World, pool: NodePool) -> Machines | None:
