@@ -129,6 +129,17 @@ def test_a_second_server_on_the_same_data_is_refused_with_a_clear_message(up: Se
 
 
 @pytest.mark.peer("kubernetes")
+def test_a_site_whose_api_is_away_is_said_to_be_and_comes_back(up: Server) -> None:
+    fault = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"faults"},"data":{"unreachable":"25"}}'
+    path = "/k8s/demo/api/v1/namespaces/sim/configmaps"
+    up.kubectl("create", "--raw", path, "-f", "-", stdin=fault)
+    up.kubectl("wait", "--for=condition=Healthy=false", "managementcluster/demo", "--timeout=120s")
+    up.kubectl("wait", "--for=condition=Healthy", "managementcluster/demo", "--timeout=120s")
+    up.kubectl("delete", "--raw", f"{path}/faults")
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=120s")
+
+
+@pytest.mark.peer("kubernetes")
 def test_killed_in_the_middle_it_goes_on_after_a_new_start(tmp_path: Path) -> None:
     with running(tmp_path, "--sim") as server:
         server.kubectl("wait", "--for=jsonpath={.status.phase}=Connected", "managementcluster/demo", "--timeout=120s")
