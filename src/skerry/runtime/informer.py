@@ -8,13 +8,17 @@ or was there is told. ``synced`` is set once the first list is in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from skerry.client.contract import Client, Ref
 from skerry.kit.backoff import Backoff
 from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, Expired, Forbidden, NotFound
 from skerry.machinery.resource import Json
+
+GOOD_WATCH_SECONDS = 1.0
+"""A watch that ends sooner is one that the server does not really give: the next one waits longer."""
 
 log = get("runtime.informer")
 
@@ -67,19 +71,20 @@ class Informer:
             try:
                 if not self._revision:
                     await self._list()
-                backoff.reset()
-                await self._watch()
+                with _resetting(backoff):
+                    await self._watch()
+                delay = backoff.next()
             except Expired:
                 self._revision = ""
+                delay = backoff.next()
             except (Forbidden, NotFound) as error:
                 self._revision = ""
                 delay = backoff.next()
                 log.info("cannot watch yet", kind=self.ref.plural, error=error.message, again_in=round(delay, 1))
-                await asyncio.sleep(delay)
             except ApiError as error:
                 delay = backoff.next()
                 log.debug("the watch broke", kind=self.ref.plural, error=error.message, again_in=round(delay, 1))
-                await asyncio.sleep(delay)
+            await asyncio.sleep(delay)
 
     async def _list(self) -> None:
         answer = await self._client.list(self.ref, self._namespace, labels=self._labels)
@@ -112,3 +117,15 @@ class Informer:
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
         return {"objects": len(self._objects), "lists": self._lists, "events": self._events}
+
+
+@contextmanager
+def _resetting(backoff: Backoff) -> Iterator[None]:
+    """Forget earlier failures if the block lasts for a while, however it ends."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        yield
+    finally:
+        if clock() - began >= GOOD_WATCH_SECONDS:
+            backoff.reset()
