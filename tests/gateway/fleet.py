@@ -27,7 +27,7 @@ from skerry.gateway.routes import Routes
 from skerry.kinds import catalogue
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
-from skerry.kit.clock import SystemClock
+from skerry.kit.clock import Clock, SystemClock
 from skerry.machinery.errors import NotFound
 from skerry.machinery.identity import Attributes, Decision, Rule, User
 from skerry.pki import policy
@@ -150,11 +150,13 @@ class Fleet:
         return identities.moved(identity, f"127.0.0.1:{self.wire.port}")
 
     @asynccontextmanager
-    async def agent(self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None) -> AsyncIterator[Agent]:
+    async def agent(
+        self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None, clock: Clock | None = None
+    ) -> AsyncIterator[Agent]:
         """An agent that is connected. A second one of the same name stands for a restart: it knows nothing of the first."""
         identity = identity or await self.register(name)
         async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("agent") as owner:
-            agent = Agent(identity, AgentSettings(target, self.folder / name), client, self.clock)
+            agent = Agent(identity, AgentSettings(target, self.folder / name), client, clock or self.clock)
             owner.spawn(agent.run(), name)
             async with asyncio.timeout(60):
                 await agent.connected.wait()
@@ -217,12 +219,11 @@ async def fleet(folder: Path) -> AsyncIterator[Fleet]:
     )
     authority = Authority(make_root("test root", clock.now()))
     shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1",))
-    routes = Routes()
-    proxies = ProxyCalls(routes)
+    proxies = ProxyCalls(Routes())
     door = Door(api, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=api.end_watches)
     async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
-        async with gateway(api, client, authority, lambda: shown, proxies, routes, "127.0.0.1:0", clock) as link:
+        async with gateway(api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, heartbeat_seconds=2) as link:
 
             async def admit(request: Request) -> User:
                 user = await everybody.authenticate(Peer(), request.header(b"authorization").removeprefix("Bearer "))

@@ -109,8 +109,8 @@ async def _serving(
     settings: ServerSettings, api: ApiServer, authorizer: Authorization, keys: _Keys, clock: Clock
 ) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
-    routes, shown = Routes(), _shown(settings.host)
-    front = _Front(api, ProxyCalls(routes))
+    shown = _shown(settings.host)
+    front = _Front(api, ProxyCalls(Routes()))
     tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
     door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
     async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
@@ -125,7 +125,7 @@ async def _serving(
         await free_lease(client)  # the lock on the database proves that its former holder is gone
         listen = f"{settings.host}:{settings.gateway_port}"
         link = await stack.enter_async_context(
-            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, routes, listen, clock)
+            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock)
         )
         dial = f"{shown}:{link.port}"
         front.open(Registration(client, keys.internal, dial, clock), authorizer)

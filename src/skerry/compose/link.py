@@ -38,6 +38,7 @@ from skerry.runtime.informer import Informer
 from skerry.runtime.leases import LEASES, LeaseHolder
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
+from skerry.tunnel.session import HEARTBEAT_SECONDS, MISSED_BEATS
 
 SUBSCRIBED = {
     "cluster.x-k8s.io": ("clusters", "clusterclasses", "machinedeployments", "machines"),
@@ -58,11 +59,12 @@ def _subscription() -> pb.Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The running gateway: who is connected, proxied calls, and the port that agents dial."""
+    """The running gateway: who is connected, proxied calls, the port that agents dial, and counters."""
 
     routes: Routes
     proxies: ProxyCalls
     port: int
+    statistics: Callable[[], dict[str, int]]
 
 
 @contextlib.asynccontextmanager
@@ -72,9 +74,10 @@ async def gateway(
     authority: Authority,
     shown: Callable[[], KeyPair],
     proxies: ProxyCalls,
-    routes: Routes,
     address: str,
     clock: Clock,
+    *,
+    heartbeat_seconds: int = HEARTBEAT_SECONDS,
 ) -> AsyncIterator[Link]:
     """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment."""
 
@@ -82,9 +85,11 @@ async def gateway(
         rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
         return [rows[place].decode() for place in rows.irange((management_cluster, ""), (management_cluster + "\0", ""))]
 
+    routes = proxies.routes
     inventory = Inventory(lambda values: api.put_latest(observedobject.RESOURCE, values), known, clock)
     sets, managements = Informer(client, MANIFESTSETS), Informer(client, MANAGEMENT_CLUSTERS)
-    desired, health = Desired(client, routes, sets, clock), Health(client, routes, managements, clock)
+    desired = Desired(client, routes, sets, clock)
+    health = Health(client, routes, managements, clock, patience=heartbeat_seconds * MISSED_BEATS)
     pushing = Controller("desired", [Source(sets)], desired.reconcile)
     judging = Controller("health", [Source(managements)], health.reconcile)
 
@@ -109,7 +114,7 @@ async def gateway(
     desired.listen(pushing.queue.add)
     managements.listen(left)
     receivers = Receivers(inventory.take, desired.take_result, heartbeat, admit)
-    servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription())
+    servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription(), heartbeat_seconds=heartbeat_seconds)
 
     def pair() -> tuple[bytes, bytes]:
         now = shown()
@@ -123,7 +128,7 @@ async def gateway(
             owner.spawn(managements.run(), "managementclusters")
             owner.spawn(pushing.run(), "desired")
             owner.spawn(judging.run(), "health")
-            yield Link(routes, proxies, port)
+            yield Link(routes, proxies, port, servicer.statistics)
     finally:
         routes.end_all()
         await server.stop(grace=1)

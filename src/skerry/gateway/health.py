@@ -1,4 +1,8 @@
-"""Whether a management cluster is connected, written into its status when that changes, never at a heartbeat."""
+"""Whether a management cluster is connected, written into its status when that changes, never at a heartbeat.
+
+A gateway that has just started knows of no agent. For as long as an agent may be silent without
+being given up, those that were connected to the gateway before it are not called away.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,15 @@ MANAGEMENT_CLUSTERS = Ref(GROUP, VERSION, "managementclusters", namespaced=False
 class Health:
     """Keeps the status of management clusters true."""
 
-    def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock) -> None:
-        """``informer`` follows the ManagementClusters."""
+    def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock, *, patience: float) -> None:
+        """``informer`` follows the ManagementClusters; ``patience`` are the seconds in which agents come back after a start."""
         self._client = client
         self._routes = routes
         self._informer = informer
         self._clock = clock
         self._problems: dict[str, str] = {}
+        self._patient_until = clock.monotonic() + patience
+        self._seen: set[str] = set()
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
         """Take a heartbeat; True if something changed that the status must show."""
@@ -41,7 +47,14 @@ class Health:
         obj = self._informer.get(name)
         if obj is None:
             return None
-        status = next_status(obj, self._routes.get(name), self._problems.get(name, ""), self._clock.now())
+        route = self._routes.get(name)
+        if route is not None:
+            self._seen.add(name)
+        elif name not in self._seen and (obj.get("status") or {}).get("phase") == "Connected":
+            wait = self._patient_until - self._clock.monotonic()
+            if wait > 0:
+                return wait
+        status = next_status(obj, route, self._problems.get(name, ""), self._clock.now())
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}

@@ -115,7 +115,7 @@ class ProxyCalls:
 
     def __init__(self, routes: Routes) -> None:
         """Calls go to whoever is connected."""
-        self._routes = routes
+        self.routes = routes
         self._waiting: dict[tuple[str, str], ProxyCall] = {}
         self._opened = 0
 
@@ -129,7 +129,7 @@ class ProxyCalls:
 
     async def open(self, agent: str, head: pb.RequestHead) -> ProxyCall:
         """Ask an agent to open a stream for a call; raises ServiceUnavailable if it is away or does not."""
-        route = self._routes.get(agent)
+        route = self.routes.get(agent)
         if route is None:
             raise ServiceUnavailable(f"the agent of management cluster {agent} is not connected", retry_after=5)
         call = ProxyCall(agent, head)
