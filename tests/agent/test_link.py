@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from skerry.agent.identity import load
 from skerry.agent.objects import LABEL
 from skerry.client.contract import PatchKind
 from skerry.machinery.errors import NotFound
+from skerry.testing.clock import VirtualClock
 from skerry.tunnel.rules import digest_of
 from tests.agent.targets import CLUSTERS, Target, cluster, definition
 from tests.gateway.fleet import MANAGEMENT, MAPS, SETS, Fleet, config_map, eventually
@@ -96,7 +97,6 @@ async def test_after_a_broken_connection_both_sides_converge_without_doubled_wor
         fleet.wire.cut()
         assert condition(await connected(fleet, "False"), "Connected")["reason"] == "AgentAway"
         await fleet.ask(shop, [config_map("moves", space, v="2")])
-        await asyncio.sleep(0.3)
         assert await value(target, space, "moves") == "1"
 
         fleet.wire.mend()
@@ -115,7 +115,6 @@ async def test_a_set_that_is_deleted_while_its_agent_is_away_waits_for_it(fleet:
         fleet.wire.cut()
         await connected(fleet, "False")
         await fleet.client.delete(SETS, shop, "sv-1")
-        await asyncio.sleep(0.2)
         assert (await fleet.set(shop))["metadata"]["deletionTimestamp"]
         assert await value(target, space, "a") == "1"
         fleet.wire.mend()
@@ -165,8 +164,6 @@ async def test_a_command_of_a_former_owner_is_refused_and_the_refusal_is_seen(fl
         await eventually(refused)
         assert await value(target, space, "a") == "new"
     async with fleet.agent(target.connection, identity=identity):
-        await asyncio.sleep(0.5)
-        assert await value(target, space, "a") == "new"
         await fleet.ask(shop, [config_map("a", space, v="newer")], epoch=6)
         await fleet.settled(shop, applied=1)
         assert await value(target, space, "a") == "newer"
@@ -177,7 +174,6 @@ async def test_drift_is_repaired_at_once(fleet: Fleet, target: Target, shop: str
     async with fleet.agent(target.connection):
         await fleet.ask(shop, [config_map("changed", space, v="1"), config_map("deleted", space, v="1")])
         await fleet.settled(shop, applied=2)
-        await asyncio.sleep(0.5)  # the watch of the applied kind begins after the first application
         await target.client.delete(MAPS, "deleted", space)
 
         async def repaired() -> bool:
@@ -264,9 +260,24 @@ async def test_the_management_cluster_shows_who_is_connected_and_a_quiet_one_is_
         assert found["status"]["kubernetesVersion"].startswith("v1.")
         assert found["status"]["agent"]["version"]
         assert condition(found, "Healthy")["status"] == "True"
-        await asyncio.sleep(1)
+        beats = fleet.link.statistics()["heartbeats"]
+
+        async def beaten() -> bool:
+            return fleet.link.statistics()["heartbeats"] >= beats + 2
+
+        await eventually(beaten)
         assert (await fleet.client.get(MANAGEMENT, "sv-1"))["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
     assert (await connected(fleet, "False"))["status"]["phase"] == "Disconnected"
+
+
+async def test_an_agent_beats_as_soon_as_it_is_welcomed_and_its_session_stands(fleet: Fleet, target: Target) -> None:
+    async with fleet.agent(target.connection, clock=VirtualClock(datetime.now(UTC))):
+
+        async def beaten() -> bool:
+            return fleet.link.statistics()["heartbeats"] == 1
+
+        await eventually(beaten)
+        assert fleet.link.statistics()["sessions"] == 1
 
 
 async def test_a_newer_session_takes_the_place_of_an_older_one(fleet: Fleet, target: Target) -> None:
@@ -290,7 +301,12 @@ async def test_the_agent_of_a_management_cluster_that_is_not_there_is_not_let_in
             return fleet.link.routes.get("sv-1") is None and not agent.connected.is_set()
 
         await eventually(away)
-        await asyncio.sleep(1.5)
+        refused = fleet.link.statistics()["refused"]
+
+        async def refused_again() -> bool:
+            return fleet.link.statistics()["refused"] > refused
+
+        await eventually(refused_again)
         assert fleet.link.routes.get("sv-1") is None
 
 

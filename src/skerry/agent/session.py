@@ -6,6 +6,7 @@ and messages carried. Everything that outlives a session belongs to the agent (`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ class Session:
         self._clock = clock
         self._outbox = Outbox(parts.enforcer.take_report, parts.pulse)
         self._over = ""
+        self._ticking: asyncio.Task[None]
 
     async def run(self, stub: Any) -> str:
         """Talk until the session is over; returns why."""
@@ -79,7 +81,7 @@ class Session:
         stream = stub.Control(self._outbox.messages())
         try:
             async with TaskOwner("session") as owner:
-                owner.spawn(self._tick(), "tick")
+                self._ticking = owner.spawn(self._tick(), "tick")
                 owner.spawn(self._renew(), "renewals")
                 while not self._over and isinstance(message := await stream.read(), pb.ControlResponse):
                     for step in self._machine.heard(message, self._clock.monotonic()):
@@ -100,6 +102,8 @@ class Session:
                 owner.spawn(self._serve(stub, call), f"call-{call}")
             case Welcomed():
                 self._take(step)
+                self._ticking.cancel()  # it waits for the welcome; from now on it is about heartbeats
+                self._ticking = owner.spawn(self._tick(), "tick")
                 owner.spawn(self._parts.inventory.stream(self._outbox.send_delta), "inventory")
             case _:
                 self._take(step)

@@ -10,6 +10,7 @@ has to be repeated here. One agent's trouble never reaches another's session.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,7 @@ class LinkServer:
         self._clock = clock
         self._subscription = subscription
         self._heartbeat = heartbeat_seconds
-        self._sessions = self._refused = self._deltas = self._results = 0
+        self._sessions = self._refused = self._beats = self._deltas = self._results = 0
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
@@ -93,6 +94,7 @@ class LinkServer:
             **self._routes.statistics(),
             "sessions": self._sessions,
             "refused": self._refused,
+            "heartbeats": self._beats,
             "deltas": self._deltas,
             "results": self._results,
         }
@@ -103,11 +105,11 @@ class LinkServer:
         route = Route(proved or "", pb.Hello())
         welcome = pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)
         machine = GatewaySession(proved, welcome, self._subscription, self._authority.bundle, self._clock.monotonic())
-        talk = _Talk(machine, route)
         try:
             async with TaskOwner(f"session-{proved}") as owner:
+                talk = _Talk(machine, route, owner)
                 owner.spawn(self._hear(talk, requests), "hear")
-                owner.spawn(self._tick(talk), "tick")
+                self._start_ticking(talk)
                 while (message := await route.next()) is not None:
                     yield message
         finally:
@@ -133,6 +135,12 @@ class LinkServer:
         finally:
             talk.route.end()
 
+    def _start_ticking(self, talk: _Talk) -> None:
+        """Look at the time when the machine wants it, from now on: what it waits for has changed."""
+        if talk.ticking is not None:
+            talk.ticking.cancel()
+        talk.ticking = talk.owner.spawn(self._tick(talk), "tick")
+
     async def _tick(self, talk: _Talk) -> None:
         while not talk.route.ended:
             await self._clock.sleep(talk.machine.wait(self._clock.monotonic()))
@@ -147,6 +155,7 @@ class LinkServer:
             case Joined(hello):
                 await self._join(talk, hello)
             case Beat(heartbeat) if self._routes.current(talk.route):
+                self._beats += 1
                 self._receivers.heartbeat(name, heartbeat)
             case Store(delta, complete) if self._routes.current(talk.route):
                 self._deltas += 1
@@ -168,6 +177,7 @@ class LinkServer:
         if refusal:
             await self._do(talk, Refused(refusal))
             return
+        self._start_ticking(talk)
         self._sessions += 1
         talk.route.hello = hello
         self._routes.add(talk.route)
@@ -201,6 +211,8 @@ class _Talk:
 
     machine: GatewaySession
     route: Route
+    owner: TaskOwner
+    ticking: asyncio.Task[None] | None = None
     reason: str = ""
     refused: Refused | None = None
 
