@@ -96,6 +96,8 @@ class Applier:
                 return result(which, pb.OUTCOME_FAILED, "Invalid", f"a {which.kind} lives in a namespace; the manifest names none")
             live = await self._live(ref, which)
             if live is not None and live["metadata"].get("deletionTimestamp"):
+                if self._drift is not None and mark(live) == mark_of(name):
+                    self._drift.going(name, ref, live)
                 return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it is being deleted, and is made anew when it is gone")
             if live is not None and mark(live) not in {"", mark_of(name)}:
                 return result(which, pb.OUTCOME_CONFLICT, "OtherSet", "another manifest set made this object and keeps it")
@@ -108,7 +110,7 @@ class Applier:
             return result(which, pb.OUTCOME_WAITING, "NotFound", error.message)
         except ApiError as error:
             return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
-        if self._drift is not None:
+        if ours and self._drift is not None:
             self._drift.applied(name, ref, after)
         same = live is not None and live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
         return result(which, pb.OUTCOME_UNCHANGED if same else pb.OUTCOME_APPLIED)
@@ -141,11 +143,13 @@ class Applier:
                 return result(which, pb.OUTCOME_PRUNED, "NotOurs", "it is left in place: this set did not make it")
             if not live["metadata"].get("deletionTimestamp"):
                 await self._client.delete(ref, which.name, which.namespace, propagation="Background", uid=live["metadata"]["uid"])
-            await self._client.get(ref, which.name, which.namespace)
+            live = await self._client.get(ref, which.name, which.namespace)
         except NotFound:
             return result(which, pb.OUTCOME_PRUNED)
         except ApiError as error:
             return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+        if self._drift is not None:
+            self._drift.going(name, ref, live)
         return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it has finalizers that are still at work")
 
     async def _let_go(self, ref: Ref, which: Identity, live: Json) -> None:

@@ -5,8 +5,12 @@ command that is repeated (a new session tells everything anew) is answered with 
 costs the cluster nothing. Reports wait here, one per set, until a session takes them, so a
 session that breaks loses none.
 
+A report is told when it says something new, and from time to time so that the far end knows when
+the cluster was last looked at; a set that waits is quiet while it waits.
+
 One queue orders the work: a set is worked on by one worker at a time, and what arrives meanwhile
-is done afterwards. What waits or failed is tried again after a while that grows.
+is done afterwards. What waits or failed is tried again after a while that grows, and so is what
+somebody keeps undoing.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass, field
 
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
-from skerry.agent.drift import Drift
+from skerry.agent.drift import GATHER_SECONDS, Drift, Repairs
 from skerry.agent.objects import Identity, result
 from skerry.client.contract import Client
 from skerry.kit.aio import Pulse, TaskOwner
@@ -30,8 +34,7 @@ from skerry.tunnel.rules import Fence
 ENFORCE_AGAIN_SECONDS = 300.0
 """How often what is in order is looked at again; drift is seen at once where it can be."""
 
-MOST_SECONDS_BETWEEN_TRIES = 15.0
-DRIFT_GATHER_SECONDS = 0.2
+MOST_SECONDS_BETWEEN_TRIES = 30.0
 WORKERS = 4
 SETTLED = frozenset((pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED, pb.OUTCOME_PRUNED))
 
@@ -44,8 +47,10 @@ class _Wanted:
 
     state: pb.DesiredState
     report: pb.DesiredResult | None = None
+    told_at: float = 0.0
     enforced_at: float | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.5, limit=MOST_SECONDS_BETWEEN_TRIES, floor=0.2))
+    repairs: Repairs = field(default_factory=Repairs)
 
 
 class Enforcer:
@@ -91,7 +96,11 @@ class Enforcer:
         return {"sets": len(self._wanted), "reports": len(self._reports), **self._drift.statistics(), **self._queue.statistics()}
 
     def _drifted(self, name: str) -> None:
-        self._queue.add_after(name, DRIFT_GATHER_SECONDS)
+        wanted = self._wanted.get(name)
+        if wanted is None or wanted.state.remove:
+            self._queue.add_after(name, GATHER_SECONDS)  # what we waited for is gone
+        else:
+            self._queue.add_after(name, wanted.repairs.wait(self._clock.monotonic()))
 
     async def _work(self) -> None:
         while True:
@@ -100,6 +109,7 @@ class Enforcer:
             if wanted is None:
                 self._queue.done(name)
                 continue
+            wanted.repairs.begun()
             try:
                 report = await self._applier.enforce(wanted.state)
             except (ApiError, ValueError) as error:
@@ -108,7 +118,7 @@ class Enforcer:
             except Exception as error:
                 delay = self._queue.failed(name)
                 log.exception("enforcing failed unexpectedly", set=name, again_in=round(delay, 1))
-                self._tell(wanted, _broken(wanted.state, error))
+                self._report(wanted, _broken(wanted.state, error))
             else:
                 self._queue.done(name)
                 self._settle(wanted, report)
@@ -129,14 +139,32 @@ class Enforcer:
             self._queue.add_after(name, ENFORCE_AGAIN_SECONDS)
         else:
             self._queue.add_after(name, wanted.backoff.next())
-        wanted.report = report
-        self._tell(wanted, report)
+        self._report(wanted, report)
+
+    def _report(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
+        before, wanted.report = wanted.report, report
+        quiet = self._clock.monotonic() - wanted.told_at < ENFORCE_AGAIN_SECONDS
+        if before is None or not quiet or _said(before) != _said(report):
+            self._tell(wanted, report)
 
     def _tell(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
+        wanted.told_at = self._clock.monotonic()
         if wanted.enforced_at is not None:
-            report.enforced_seconds_ago = int(self._clock.monotonic() - wanted.enforced_at)
+            report.enforced_seconds_ago = int(wanted.told_at - wanted.enforced_at)
         self._reports[report.set] = report
         self._pulse.beat()
+
+
+def _said(report: pb.DesiredResult) -> tuple[object, ...]:
+    """What a report says to whoever reads it: whether an object had to be changed to be as asked is the same to him."""
+    objects = tuple(
+        (
+            *(each.api_version, each.kind, each.namespace, each.name, each.reason, each.message),
+            pb.OUTCOME_UNCHANGED if each.outcome == pb.OUTCOME_APPLIED else each.outcome,
+        )
+        for each in report.objects
+    )
+    return report.gone, report.refused, objects
 
 
 def _broken(state: pb.DesiredState, error: Exception) -> pb.DesiredResult:

@@ -1,0 +1,210 @@
+"""What is asked for over time: told when there is something to tell, tried again, repaired, and left alone otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from skerry.agent.apply import Applier
+from skerry.agent.discovery import KindMap
+from skerry.agent.drift import GATHER_SECONDS, MOST_SECONDS_BETWEEN_REPAIRS, QUIET_SECONDS, Drift, Repairs
+from skerry.agent.enforce import ENFORCE_AGAIN_SECONDS, Enforcer
+from skerry.client.contract import PatchKind, Ref
+from skerry.client.http import HttpClient
+from skerry.kit.aio import Pulse, TaskOwner
+from skerry.kit.clock import SystemClock
+from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.rules import Fence
+from tests.agent.targets import Target, definition
+from tests.gateway.fleet import MAPS, config_map, eventually
+
+Json = dict[str, Any]
+WAIT = {"metadata": {"finalizers": ["tests.skerry.dev/wait"]}}
+GO: Json = {"metadata": {"finalizers": None}}
+
+
+def state(manifests: Sequence[Json], name: str, generation: int = 1, *, remove: bool = False) -> pb.DesiredState:
+    encoded = [json.dumps(each).encode() for each in manifests]
+    return pb.DesiredState(set=name, owner_epoch=1, generation=generation, manifests=encoded, remove=remove)
+
+
+class Ahead(SystemClock):
+    """The machine's clock, which a test can put forward."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+class Counting(HttpClient):
+    """Counts what is asked of the cluster."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.connection)
+        self.asked: Counter[str] = Counter()
+
+    async def raw(self, method: str, path: str, body: object = None) -> Json:
+        self.asked[path] += 1
+        return await super().raw(method, path, body)
+
+    async def apply(self, ref: Ref, body: Json, **options: Any) -> Json:
+        self.asked[body["metadata"]["name"]] += 1
+        return await super().apply(ref, body, **options)
+
+
+class Enforcing:
+    """An enforcer at work."""
+
+    def __init__(self, client: Counting) -> None:
+        self.client, self.clock = client, Ahead()
+        self.enforcer = Enforcer(client, KindMap(client), Fence(), self.clock, Pulse())
+
+    async def report(self) -> pb.DesiredResult:
+        async def taken() -> pb.DesiredResult | None:
+            return self.enforcer.take_report()
+
+        found: pb.DesiredResult = await eventually(taken)
+        return found
+
+
+@asynccontextmanager
+async def enforcing(target: Target) -> AsyncIterator[Enforcing]:
+    async with Counting(target) as client, TaskOwner("test") as owner:
+        made = Enforcing(client)
+        owner.spawn(made.enforcer.run(), "enforcer")
+        yield made
+
+
+def outcome(report: pb.DesiredResult) -> dict[str, int]:
+    return {each.name: each.outcome for each in report.objects}
+
+
+@pytest.fixture
+async def space(target: Target) -> str:
+    return await target.namespace()
+
+
+async def test_a_set_that_waits_is_told_once_and_again_when_it_waits_no_more(target: Target, space: str) -> None:
+    group = f"{space}.skerry.dev"
+    thing = {"apiVersion": f"{group}/v1beta2", "kind": "Thing", "metadata": {"name": "thing", "namespace": space}, "spec": {"a": 1}}
+    async with enforcing(target) as run:
+        run.enforcer.ask(state([thing, config_map("a", space)], f"set-{space}"))
+        assert outcome(await run.report()) == {"thing": pb.OUTCOME_WAITING, "a": pb.OUTCOME_APPLIED}
+
+        async def tried_often() -> bool:
+            return run.client.asked[f"/apis/{group}/v1beta2"] >= 4
+
+        await eventually(tried_often)
+        assert run.enforcer.take_report() is None
+        await target.install(definition("Thing", "things", group))
+        assert outcome(await run.report())["thing"] in {pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED}
+
+
+async def test_a_command_that_comes_again_is_answered_without_asking_the_cluster(target: Target, space: str) -> None:
+    async with enforcing(target) as run:
+        wanted = state([config_map("a", space)], f"set-{space}")
+        run.enforcer.ask(wanted)
+        first = await run.report()
+        asked = run.client.asked.copy()
+        run.enforcer.ask(wanted)
+        again = run.enforcer.take_report()
+        assert again is not None
+        assert list(again.objects) == list(first.objects)
+        assert run.client.asked == asked
+
+
+async def test_what_is_in_order_is_looked_at_from_time_to_time_and_the_look_is_told(target: Target, space: str) -> None:
+    async with enforcing(target) as run:
+        run.enforcer.ask(state([config_map("a", space, v="1")], f"set-{space}"))
+        await run.report()
+        run.clock.ahead += ENFORCE_AGAIN_SECONDS
+        run.enforcer.ask(state([], f"other-{space}"))  # whoever waits for the clock looks at it now
+        reports = [await run.report(), await run.report()]
+        [looked] = [each for each in reports if each.set == f"set-{space}"]
+        assert outcome(looked) == {"a": pb.OUTCOME_UNCHANGED}
+        assert run.client.asked["a"] >= 2
+
+
+async def test_a_newer_command_takes_the_place_of_one_that_waits(target: Target, space: str) -> None:
+    nowhere = {"apiVersion": f"{space}.skerry.dev/v1", "kind": "Thing", "metadata": {"name": "thing", "namespace": space}}
+    async with enforcing(target) as run:
+        run.enforcer.ask(state([nowhere], f"set-{space}"))
+        assert outcome(await run.report()) == {"thing": pb.OUTCOME_WAITING}
+        run.enforcer.ask(state([config_map("a", space)], f"set-{space}", 2))
+        report = await run.report()
+        assert (report.generation, outcome(report)["a"]) == (2, pb.OUTCOME_APPLIED)
+
+
+async def test_what_happened_before_the_watch_began_is_drift_too(target: Target, space: str) -> None:
+    drifted: list[str] = []
+    drift = Drift(target.client, drifted.append)
+    applier = Applier(target.client, KindMap(target.client), drift)
+    await applier.enforce(state([config_map("deleted", space), config_map("kept", space)], f"set-{space}"))
+    await target.client.delete(MAPS, "deleted", space)
+    assert drifted == []
+    async with TaskOwner("test") as owner:
+        owner.spawn(drift.run(), "drift")
+
+        async def told() -> bool:
+            return f"set-{space}" in drifted
+
+        await eventually(told)
+
+
+async def test_our_own_work_and_other_peoples_objects_are_no_drift(target: Target, space: str) -> None:
+    drifted: list[str] = []
+    drift = Drift(target.client, drifted.append)
+    applier = Applier(target.client, KindMap(target.client), drift)
+    await target.client.create(MAPS, config_map("theirs", space), manager="them")
+    await applier.enforce(state([config_map("theirs", space, a="1"), config_map("ours", space)], f"set-{space}"))
+    async with TaskOwner("test") as owner:
+        owner.spawn(drift.run(), "drift")
+        await applier.enforce(state([config_map("last", space)], f"last-{space}"))
+        await target.client.delete(MAPS, "last", space)
+
+        async def told() -> bool:
+            return f"last-{space}" in drifted
+
+        await eventually(told)
+        assert f"set-{space}" not in drifted
+
+
+async def test_an_object_that_a_set_waited_for_to_go_is_told_when_it_is_gone(target: Target, space: str) -> None:
+    told: list[str] = []
+    drift, name = Drift(target.client, told.append), f"set-{space}"
+    applier = Applier(target.client, KindMap(target.client), drift)
+    async with TaskOwner("test") as owner:
+        owner.spawn(drift.run(), "drift")
+        await applier.enforce(state([config_map("slow", space)], name))
+        await target.client.patch(MAPS, "slow", space, PatchKind.MERGE, WAIT)
+        report = await applier.enforce(state([], name, 2, remove=True))
+        assert outcome(report) == {"slow": pb.OUTCOME_WAITING}
+        told.clear()
+        await target.client.patch(MAPS, "slow", space, PatchKind.MERGE, GO)
+
+        async def gone() -> bool:
+            return name in told
+
+        await eventually(gone)
+        assert (await applier.enforce(state([], name, 2, remove=True))).gone
+
+
+def test_who_keeps_undoing_our_work_makes_us_slower_and_is_forgiven_after_a_while() -> None:
+    repairs, now = Repairs(), 1000.0
+    assert repairs.wait(now) == pytest.approx(GATHER_SECONDS)
+    assert repairs.wait(now + 0.1) == pytest.approx(GATHER_SECONDS - 0.1), "everything that drifts meanwhile is one repair"
+    waits = []
+    for _ in range(200):
+        repairs.begun()
+        now += 1
+        waits.append(repairs.wait(now))
+    assert max(waits) > MOST_SECONDS_BETWEEN_REPAIRS / 2
+    assert max(waits) <= MOST_SECONDS_BETWEEN_REPAIRS
+    repairs.begun()
+    assert repairs.wait(now + QUIET_SECONDS + 1) == pytest.approx(GATHER_SECONDS)
