@@ -10,8 +10,8 @@ polite signal is not heard in time.
 Where a peer does not come up, the error shows the tail of every log: a test report must be
 enough to see why. Waiting is always for a state, bounded, and ends at once when a program dies.
 
-Ports are taken from 10000-19999: below the ephemeral range, and below 20000, where Cluster
-API's in-memory provider opens its workload clusters.
+Ports are taken from 10000-18999: below the ephemeral range, and below 19000 and 20000, where
+Cluster API's in-memory provider always opens its debug server and its workload clusters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PORTS = range(10000, 20000)
+PORTS = range(10000, 19000)
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 25
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
