@@ -1,0 +1,161 @@
+"""What agents report of sets, as the status of a ManifestSet tells it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from skerry.gateway.desired import MOST_FAILURES, next_status
+from skerry.kit.clock import rfc3339
+from skerry.machinery.errors import NotFound
+from skerry.tunnel import link_pb2 as pb
+from tests.gateway.fleet import SETS, Fleet, config_map, eventually
+from tests.gateway.stranger import stranger
+
+Json = dict[str, Any]
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def made(name: str, outcome: pb.Outcome, reason: str = "", message: str = "") -> pb.ObjectResult:
+    return pb.ObjectResult(
+        api_version="v1", kind="ConfigMap", namespace="default", name=name, outcome=outcome, reason=reason, message=message
+    )
+
+
+def report(*objects: pb.ObjectResult, generation: int = 1, epoch: int = 1, **more: Any) -> pb.DesiredResult:
+    return pb.DesiredResult(set="shop", owner_epoch=epoch, generation=generation, objects=objects, **more)
+
+
+def after(result: pb.DesiredResult, before: Json | None = None, now: datetime = NOW) -> Json:
+    return next_status({"status": before or {}}, result, now)
+
+
+def applied(status: Json) -> tuple[str, str, str]:
+    [found] = status["conditions"]
+    return found["status"], found["reason"], found["message"]
+
+
+GOOD = made("a", pb.OUTCOME_APPLIED)
+
+
+def test_what_is_as_asked_is_counted_and_the_time_is_told() -> None:
+    status = after(report(GOOD, made("b", pb.OUTCOME_UNCHANGED), made("c", pb.OUTCOME_PRUNED), generation=3, epoch=2))
+    assert applied(status) == ("True", "Applied", "2 objects are as asked for")
+    assert (status["applied"], status["failed"], status["pending"]) == (2, 0, 0)
+    assert (status["observedGeneration"], status["ownerEpoch"], status["lastEnforcedTime"]) == (3, 2, rfc3339(NOW))
+
+
+def test_the_first_failure_is_the_reason_and_the_first_few_are_listed() -> None:
+    failed = [made(f"m{number}", pb.OUTCOME_CONFLICT, "Conflict", "owned by kubectl") for number in range(MOST_FAILURES + 5)]
+    status = after(report(GOOD, *failed, made("w", pb.OUTCOME_WAITING)))
+    assert applied(status) == ("False", "Conflict", "ConfigMap default/m0: owned by kubectl")
+    assert (status["applied"], status["failed"], status["pending"]) == (1, MOST_FAILURES + 5, 1)
+    assert len(status["failures"]) == MOST_FAILURES
+    assert "lastEnforcedTime" not in status
+
+
+def test_what_waits_is_no_failure_and_is_not_enforced_either() -> None:
+    status = after(report(GOOD, made("w", pb.OUTCOME_WAITING, "NotFound", "no such namespace")))
+    assert applied(status) == ("False", "Waiting", "1 of 2 objects wait, first ConfigMap w: no such namespace")
+    assert "lastEnforcedTime" not in status
+
+
+def test_a_refusal_is_told_and_takes_nothing_back() -> None:
+    before = after(report(GOOD, generation=5, epoch=5))
+    status = after(report(generation=6, epoch=4, refused="epoch 5 was enforced already"), before)
+    assert applied(status)[:2] == ("False", "Refused")
+    assert {**status, "conditions": None} == {**before, "conditions": None}
+
+
+@pytest.mark.parametrize(("epoch", "generation"), [(1, 9), (2, 2)])
+def test_a_report_of_an_older_command_never_takes_the_status_back(epoch: int, generation: int) -> None:
+    before = after(report(GOOD, epoch=2, generation=3))
+    assert after(report(made("a", pb.OUTCOME_FAILED), epoch=epoch, generation=generation), before) == before
+
+
+def test_the_same_again_changes_nothing_and_the_time_moves_a_minute_at_once() -> None:
+    before = after(report(GOOD))
+    assert after(report(GOOD), before, NOW + timedelta(seconds=59)) == before
+    later = after(report(GOOD), before, NOW + timedelta(seconds=60))
+    assert later == {**before, "lastEnforcedTime": rfc3339(NOW + timedelta(seconds=60))}
+
+
+def test_the_time_is_when_the_cluster_was_as_asked_not_when_it_was_told() -> None:
+    assert after(report(GOOD, enforced_seconds_ago=90))["lastEnforcedTime"] == rfc3339(NOW - timedelta(seconds=90))
+
+
+def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+    before = after(report(GOOD))
+    later = after(report(GOOD, made("b", pb.OUTCOME_APPLIED), generation=2), before, NOW + timedelta(hours=1))
+    assert later["conditions"][0]["lastTransitionTime"] == before["conditions"][0]["lastTransitionTime"]
+    assert later["conditions"][0]["observedGeneration"] == 2
+
+
+# against a gateway, told by an agent that says whatever the test wants
+
+
+async def test_a_set_is_sent_when_it_changes_and_not_when_its_status_does(fleet: Fleet) -> None:
+    async with stranger(fleet) as agent:
+        await fleet.ask("shop", [config_map("a", "default")])
+        first = await agent.hears("desired")
+        assert (first.set, first.owner_epoch, len(first.manifests)) == ("shop", 1, 1)
+        agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=first.generation, objects=[GOOD]))
+        await fleet.settled("shop", applied=1)
+        await fleet.ask("shop", [config_map("b", "default")])
+        second = await agent.hears("desired")
+        assert second.generation == first.generation + 1
+
+
+async def test_every_set_is_told_anew_to_a_new_session(fleet: Fleet) -> None:
+    names = {f"set-{number}" for number in range(5)}
+    for name in names:
+        await fleet.ask(name, [config_map(name, "default")])
+    identity = await fleet.register()
+    for _ in range(2):
+        async with stranger(fleet, identity=identity) as agent:
+            assert {(await agent.hears("desired")).set for _ in names} == names
+
+
+async def test_a_set_goes_when_its_agent_says_that_nothing_is_left_and_not_before(fleet: Fleet) -> None:
+    async with stranger(fleet) as agent:
+        await fleet.ask("shop", [config_map("a", "default")])
+        await agent.hears("desired")
+        await fleet.client.delete(SETS, "shop", "sv-1")
+        going = await agent.hears("desired")
+        assert (going.remove, len(going.manifests)) == (True, 0)
+        waiting = made("a", pb.OUTCOME_WAITING, "BeingDeleted", "it has finalizers")
+        agent.says(result=report(waiting, generation=going.generation))
+
+        async def told() -> bool:
+            return bool((await fleet.set("shop"))["status"]["pending"] == 1)
+
+        await eventually(told)
+        agent.says(result=report(generation=going.generation, gone=True))
+        await fleet.gone("shop")
+
+
+async def test_an_agent_that_says_gone_of_a_set_that_nobody_deleted_deletes_nothing(fleet: Fleet) -> None:
+    async with stranger(fleet) as agent:
+        await fleet.ask("shop", [config_map("a", "default")])
+        first = await agent.hears("desired")
+        agent.says(result=report(generation=first.generation, gone=True))
+        agent.says(result=report(GOOD, generation=first.generation))
+        await fleet.settled("shop", applied=1)
+
+
+async def test_an_agent_reports_on_sets_of_its_own_cluster_only(fleet: Fleet) -> None:
+    await fleet.management_cluster("sv-2")
+    await fleet.ask("shop", [config_map("a", "default")], namespace="sv-2")
+    await fleet.ask("mine", [config_map("a", "default")])
+    async with stranger(fleet) as agent:
+        first = await agent.hears("desired")
+        assert first.set == "mine"
+        agent.says(result=report(GOOD, generation=1))
+        agent.says(result=pb.DesiredResult(set="sv-2/shop", owner_epoch=1, generation=1, objects=[GOOD]))
+        agent.says(result=pb.DesiredResult(set="mine", owner_epoch=1, generation=first.generation, objects=[GOOD]))
+        await fleet.settled("mine", applied=1)
+        assert not (await fleet.set("shop", "sv-2")).get("status")
+        with pytest.raises(NotFound):
+            await fleet.set("shop", "sv-1")
