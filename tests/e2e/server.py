@@ -18,13 +18,14 @@ SKERRY = Path(sys.executable).parent / "skerry"
 
 
 class Server:
-    """One `skerry up` in a folder; it can be killed and started again."""
+    """One `skerry up` (or another verb) in a folder; it can be killed and started again."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, verb: str = "up") -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port(2)  # the front door and, beside it, the gateway
-        self.options = options
+        self.options = options if verb == "up" else (*options, "--gateway-port", str(self.port + 1))
+        self.verb = verb
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -35,7 +36,7 @@ class Server:
     def start(self) -> None:
         before = self.kubeconfig.stat().st_mtime_ns if self.kubeconfig.exists() else 0
         with self.log.open("ab") as log:
-            command = [str(SKERRY), "up", "--data", str(self.data), "--port", str(self.port), *self.options]
+            command = [str(SKERRY), self.verb, "--data", str(self.data), "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         eventually(lambda: self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before, 60, self.log)
 
