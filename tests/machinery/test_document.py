@@ -73,7 +73,12 @@ def test_halves_of_surrogate_pairs_are_replaced_for_no_utf8_can_hold_them() -> N
 
 
 def test_an_encoded_object_takes_its_revision_without_being_decoded() -> None:
-    obj: dict[str, Any] = {"kind": "A", "apiVersion": "v1", "spec": {"x": 1}, "metadata": {"name": "n", "resourceVersion": "7", "labels": {"a": "b"}}}
+    obj: dict[str, Any] = {
+        "kind": "A",
+        "apiVersion": "v1",
+        "spec": {"x": 1},
+        "metadata": {"name": "n", "resourceVersion": "7", "labels": {"a": "b"}},
+    }
     found = loads(gapped(obj).at("12"))
     assert found == {**obj, "metadata": {**obj["metadata"], "resourceVersion": "12"}}
     assert list(found)[:3] == ["apiVersion", "kind", "metadata"]
