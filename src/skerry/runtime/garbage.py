@@ -1,30 +1,41 @@
 """Garbage collection by owner references, for any API: what is owned goes when its owners are gone.
 
-* An object all of whose owners are gone (by uid) is deleted, in the background.
-* An owner with ``foregroundDeletion`` waits: its dependents are deleted first, and the finalizer
-  falls when none is left that blocks it.
+* An object all of whose owners are gone (by uid) is deleted, in the background; one owner that is
+  left keeps it, and the references to the others are taken out.
+* An owner with ``foregroundDeletion`` waits: the dependents that block it are deleted first, and
+  the finalizer falls when none of them is left.
 * An owner with ``orphan`` lets go: its reference is taken out of its dependents first.
+* An owner lives in the namespace of its dependents, or in none. A reference across namespaces
+  counts as one to an owner that is gone; a cluster-scoped object that names an owner in a
+  namespace is kept, since nobody can look that owner up. An Event at the object tells of both.
 
-An absent owner is looked up once before anything is deleted: a cache may be behind.
+Everything is decided on what informers saw. An owner that they do not see is asked for once
+before anything is deleted, and every write names the revision that it was decided on: whoever
+changed the object meanwhile is heard first. Nothing happens before every kind was listed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.kit.aio import TaskOwner
-from skerry.kit.clock import SystemClock
+from skerry.kit.clock import SystemClock, rfc3339
 from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.informer import Informer
 from skerry.runtime.kinds import Served, served_kinds
+from skerry.runtime.owners import FOREGROUND, ORPHAN, Graph, Owner, Place, blocks, judge, owners_of, unblocked, waits, without
 from skerry.runtime.queue import WorkQueue
 
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-UNTRACKED = frozenset(("events", "leases"))
+UNTRACKED = frozenset(("events",))
 NEW_KINDS_EVERY = 30.0
+WORKERS = 4
+MANAGER = "skerry-garbage"
+EVENTS = Ref("", "v1", "events")
+NEEDED = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers", "ownerReferences")
 
 log = get("runtime.garbage")
 
@@ -35,130 +46,200 @@ class GarbageCollector:
     def __init__(self, client: Client) -> None:
         """``client`` may do everything."""
         self._client = client
+        self._clock = SystemClock()
         self._kinds: dict[tuple[str, str], Served] = {}
         self._informers: dict[tuple[str, str], Informer] = {}
-        self._queue = WorkQueue(SystemClock(), "garbage")
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._graph = Graph()
+        self._told: dict[Place, set[str]] = {}
+        self._queue = WorkQueue(self._clock, "garbage")
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with TaskOwner("garbage") as owner:
-            owner.spawn(self._work(), "worker")
+            await self._discover(owner)
+            for number in range(WORKERS):
+                owner.spawn(self._work(), f"worker-{number}")
             while True:
-                try:
-                    await self._discover(owner)
-                except ApiError as error:
-                    log.info("cannot read discovery; will try again", error=error.message)
-                await asyncio.sleep(NEW_KINDS_EVERY)
+                await self._clock.sleep(NEW_KINDS_EVERY)
+                await self._discover(owner)
 
     async def _discover(self, owner: TaskOwner) -> None:
-        for served in await served_kinds(self._client):
-            name = (served.api_version, served.kind)
-            if name in self._informers or served.ref.plural in UNTRACKED or not {"list", "watch", "delete"} <= served.verbs:
-                continue
-            informer = Informer(self._client, served.ref)
-            informer.listen(lambda key, name=name: self._changed(name, key))  # type: ignore[misc] # binds the loop's value
-            self._kinds[name], self._informers[name] = served, informer
-            owner.spawn(informer.run(), served.ref.plural)
+        try:
+            served = {(each.ref.group, each.kind): each for each in await served_kinds(self._client)}
+        except ApiError as error:
+            log.info("cannot read discovery; will try again", error=error.message)
+            return
+        for kind in self._informers.keys() - served.keys():
+            self._tasks.pop(kind).cancel()
+            self._informers.pop(kind).synced.set()  # nobody shall wait for it any more
+            self._graph.forget(*kind)
+        new = served.keys() - self._kinds.keys()
+        self._kinds = served
+        for kind, each in served.items():
+            if kind not in self._informers and each.ref.plural not in UNTRACKED and {"list", "watch", "delete"} <= each.verbs:
+                self._follow(kind, each, owner)
+        if new:
+            for place in self._graph.owned():
+                self._add(place)
 
-    def _changed(self, name: tuple[str, str], key: str) -> None:
-        api_version, kind = name
-        self._queue.add(f"{api_version} {kind} {key}")
-        if self._informers[name].get(key) is None:
-            self._queue_orphans()
+    def _follow(self, kind: tuple[str, str], served: Served, owner: TaskOwner) -> None:
+        informer = self._informers[kind] = Informer(self._client, served.ref, keep=_needed)
+        informer.listen(lambda key: self._changed(Place(*kind, key)))
+        self._tasks[kind] = owner.spawn(informer.run(), served.ref.plural)
 
-    def _queue_orphans(self) -> None:
-        """Something went: look at everything that has an owner, and at every owner that waits for its dependents to go."""
-        for (api_version, kind), informer in self._informers.items():
-            for obj in informer.all():
-                metadata = obj["metadata"]
-                if metadata.get("ownerReferences") or FOREGROUND in (metadata.get("finalizers") or ()):
-                    key = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
-                    self._queue.add(f"{api_version} {kind} {key}")
+    def _served(self, place: Place) -> Served:
+        """How a place is reached; raises NotFound if its kind is no longer served."""
+        found = self._kinds.get(place[:2])
+        if found is None:
+            raise NotFound
+        return found
+
+    def _metadata(self, place: Place) -> Json | None:
+        informer = self._informers.get(place[:2])
+        found = informer.get(place.key) if informer else None
+        metadata: Json | None = found["metadata"] if found else None
+        return metadata
+
+    def _changed(self, place: Place) -> None:
+        metadata = self._metadata(place)
+        if metadata is None:
+            self._told.pop(place, None)
+        for each in self._graph.put(place, metadata):
+            self._add(each)
+
+    def _add(self, place: Place) -> None:
+        self._queue.add(" ".join(place))
 
     async def _work(self) -> None:
         while True:
             item = await self._queue.take()
+            for informer in list(self._informers.values()):
+                await informer.synced.wait()
             try:
-                await self._look(*item.split(" "))
+                await self._look(Place(*item.split(" ")))
+            except NotFound:
+                self._queue.done(item)  # somebody was faster
             except ApiError as error:
                 self._queue.failed(item)
                 log.debug("will try again", item=item, error=error.message)
             else:
                 self._queue.done(item)
 
-    async def _look(self, api_version: str, kind: str, key: str) -> None:
-        obj = self._informers[(api_version, kind)].get(key)
-        if obj is None:
+    async def _look(self, place: Place) -> None:
+        metadata = self._metadata(place)
+        if metadata is None:
             return
-        served = self._kinds[(api_version, kind)]
-        finalizers = obj["metadata"].get("finalizers") or ()
-        if obj["metadata"].get("deletionTimestamp"):
+        finalizers = metadata.get("finalizers") or ()
+        if metadata.get("deletionTimestamp"):
             if ORPHAN in finalizers:
-                await self._orphan(served, obj)
+                await self._orphan(place, metadata)
             elif FOREGROUND in finalizers:
-                await self._foreground(served, obj)
+                await self._foreground(place, metadata)
             return
-        owners = obj["metadata"].get("ownerReferences") or []
-        if owners and not await self._any_owner_lives(obj, owners):
-            await self._delete(served, obj, "Background")
+        owners = [(owner, await self._state(place, metadata, owner)) for owner in owners_of(metadata)]
+        dependents = self._graph.dependents(metadata["uid"])
+        verdict = judge(metadata, owners, has_dependents=bool(dependents))
+        if verdict.drop:
+            await self._patch(place, metadata, {"ownerReferences": without(metadata, verdict.drop)})
+        elif verdict.delete == "Foreground" and blocks(metadata) and any(self._waits(each) for each in dependents):
+            await self._patch(place, metadata, {"ownerReferences": unblocked(metadata)})  # a circle: somebody must go first
+        elif verdict.delete:
+            await self._delete(place, metadata, verdict.delete)
 
-    async def _any_owner_lives(self, obj: Json, owners: list[Json]) -> bool:
-        for owner in owners:
-            served = self._kinds.get((owner["apiVersion"], owner["kind"]))
-            if served is None:
-                return True  # a kind that cannot be looked at may well have it
-            namespace = obj["metadata"].get("namespace", "") if served.ref.namespaced else ""
+    def _waits(self, place: Place) -> bool:
+        metadata = self._metadata(place)
+        return metadata is not None and waits(metadata)
+
+    async def _state(self, place: Place, metadata: Json, owner: Json) -> Owner:
+        """Say what became of an owner."""
+        group = owner["apiVersion"].rpartition("/")[0]
+        served = self._kinds.get((group, owner["kind"]))
+        if served is None:
+            return Owner.UNKNOWN
+        if served.ref.namespaced and not place.namespace:
+            await self._tell(place, metadata, owner)
+            return Owner.UNKNOWN
+        where = self._graph.place_of(owner["uid"])
+        namespace = place.namespace if served.ref.namespaced else ""
+        if where is not None and where.namespace != namespace:
+            await self._tell(place, metadata, owner, where.namespace)
+        key = f"{namespace}/{owner['name']}" if namespace else owner["name"]
+        found = self._metadata(Place(group, owner["kind"], key))
+        if found is None or found["uid"] != owner["uid"]:
             try:
-                found = await self._client.get(served.ref, owner["name"], namespace)
+                found = (await self._client.get(served.ref, owner["name"], namespace))["metadata"]
+            except NotFound:
+                return Owner.GONE
+        if found["uid"] != owner["uid"]:
+            return Owner.GONE
+        return Owner.WAITS if waits(found) else Owner.THERE
+
+    async def _foreground(self, place: Place, metadata: Json) -> None:
+        blocking = [each for each in self._graph.dependents(metadata["uid"]) if blocks(self._metadata(each) or {}, metadata["uid"])]
+        for each in blocking:
+            self._add(each)
+        if not blocking:
+            await self._drop_finalizer(place, metadata, FOREGROUND)
+
+    async def _orphan(self, place: Place, metadata: Json) -> None:
+        for each in self._graph.dependents(metadata["uid"]):
+            dependent = self._metadata(each)
+            if dependent is None:
+                continue
+            try:
+                await self._patch(each, dependent, {"ownerReferences": without(dependent, [metadata["uid"]])})
             except NotFound:
                 continue
-            if found["metadata"]["uid"] == owner["uid"]:
-                return True
-        return False
+        await self._drop_finalizer(place, metadata, ORPHAN)
 
-    def _dependents(self, obj: Json) -> list[tuple[Served, Json, Json]]:
-        uid = obj["metadata"]["uid"]
-        return [
-            (self._kinds[name], each, reference)
-            for name, informer in self._informers.items()
-            for each in informer.all()
-            for reference in each["metadata"].get("ownerReferences") or ()
-            if reference["uid"] == uid
-        ]
+    async def _drop_finalizer(self, place: Place, metadata: Json, finalizer: str) -> None:
+        kept = [each for each in metadata["finalizers"] if each != finalizer]
+        await self._patch(place, metadata, {"finalizers": kept or None})
 
-    async def _foreground(self, served: Served, obj: Json) -> None:
-        blocking = 0
-        for kind, each, reference in self._dependents(obj):
-            blocking += bool(reference.get("blockOwnerDeletion"))
-            if not each["metadata"].get("deletionTimestamp"):
-                await self._delete(kind, each, "Foreground" if reference.get("blockOwnerDeletion") else "Background")
-        if not blocking:
-            await self._drop_finalizer(served, obj, FOREGROUND)
+    async def _patch(self, place: Place, metadata: Json, change: Json) -> None:
+        ref = self._served(place).ref
+        body = {"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], **change}}
+        await self._client.patch(ref, metadata["name"], place.namespace, PatchKind.MERGE, body, manager=MANAGER)
 
-    async def _orphan(self, served: Served, obj: Json) -> None:
-        for kind, each, reference in self._dependents(obj):
-            kept = [owner for owner in each["metadata"]["ownerReferences"] if owner["uid"] != reference["uid"]]
-            body = {"metadata": {"ownerReferences": kept or None, "uid": each["metadata"]["uid"]}}
-            await self._patch(kind.ref, each, body)
-        await self._drop_finalizer(served, obj, ORPHAN)
+    async def _delete(self, place: Place, metadata: Json, propagation: str) -> None:
+        ref, revision = self._served(place).ref, metadata["resourceVersion"]
+        await self._client.delete(
+            ref, metadata["name"], place.namespace, propagation=propagation, uid=metadata["uid"], resource_version=revision
+        )
 
-    async def _drop_finalizer(self, served: Served, obj: Json, finalizer: str) -> None:
-        kept = [each for each in obj["metadata"]["finalizers"] if each != finalizer]
-        revision = obj["metadata"]["resourceVersion"]
-        await self._patch(served.ref, obj, {"metadata": {"finalizers": kept or None, "resourceVersion": revision}})
-
-    async def _patch(self, ref: Ref, obj: Json, body: Json) -> None:
-        metadata = obj["metadata"]
-        try:
-            await self._client.patch(ref, metadata["name"], metadata.get("namespace", ""), PatchKind.MERGE, body, manager="skerry-garbage")
-        except NotFound:
+    async def _tell(self, place: Place, metadata: Json, owner: Json, actual: str = "") -> None:
+        """Leave an Event at an object whose owner cannot be one, once."""
+        told = self._told.setdefault(place, set())
+        if owner["uid"] in told:
             return
-
-    async def _delete(self, served: Served, obj: Json, propagation: str) -> None:
-        metadata = obj["metadata"]
+        told.add(owner["uid"])
+        now, served = rfc3339(self._clock.now()), self._served(place)
+        lives = f"namespace: {actual}, " if actual else ""
+        where = f'in namespace "{place.namespace}"' if place.namespace else "at the cluster scope"
+        about = {"apiVersion": served.api_version, "kind": served.kind, "name": metadata["name"], "uid": metadata["uid"]}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}", "namespace": place.namespace or "default"},
+            "involvedObject": about | ({"namespace": place.namespace} if place.namespace else {}),
+            "reason": "OwnerRefInvalidNamespace",
+            "message": f"ownerRef [{owner['apiVersion']}/{owner['kind']}, {lives}name: {owner['name']}, uid: {owner['uid']}]"
+            f" does not exist {where}",
+            "type": "Warning",
+            "source": {"component": "garbage-collector-controller"},
+            "reportingComponent": "garbage-collector-controller",
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
         try:
-            await self._client.delete(
-                served.ref, metadata["name"], metadata.get("namespace", ""), propagation=propagation, uid=metadata["uid"]
-            )
-        except NotFound:
-            return
+            await self._client.create(EVENTS, event, manager=MANAGER)
+        except ApiError as error:
+            log.info("cannot leave an event", about=metadata["name"], error=error.message)
+
+
+def _needed(obj: Json) -> Json:
+    """What is held of an object in memory."""
+    metadata = obj["metadata"]
+    return {"metadata": {name: metadata[name] for name in NEEDED if name in metadata}}
