@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.differential.scenario import Scenario
-from tests.differential.scenarios import applying, builtin, changing, creating, deleting, reading
+from tests.differential.scenarios import applying, builtin, changing, creating, deleting, owning, reading
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
-    scenario for module in (creating, changing, applying, reading, deleting, builtin) for scenario in module.SCENARIOS
+    scenario for module in (creating, changing, applying, reading, deleting, owning, builtin) for scenario in module.SCENARIOS
 )
 
 

@@ -107,7 +107,7 @@ class Player:
             body = filled(body, saved).encode()
         answer = self._request(step, saved, body)
         deadline = time.monotonic() + UNTIL_SECONDS
-        while step.until and answer.status != step.until and time.monotonic() < deadline:
+        while step.until and not _is_awaited(step, answer) and time.monotonic() < deadline:
             time.sleep(0.2)
             answer = self._request(step, saved, body)
         return answer
@@ -128,6 +128,10 @@ class Player:
             for part in path.split("."):
                 value = (value or {}).get(part) if isinstance(value, dict) else value[int(part)]
             saved[name] = str(value)
+
+
+def _is_awaited(step: Step, answer: Answer) -> bool:
+    return answer.status == step.until and step.shows.encode() in answer.body
 
 
 def filled(text: str, saved: dict[str, str]) -> str:

@@ -6,8 +6,8 @@ the scenario's own namespace, ``${W}`` and ``${P}`` are the paths of its widgets
 makes ``${rv}``. Bodies that are dicts are sent as JSON; ``bytes`` are sent as they stand.
 
 Two steps know more than one request: ``edit`` reads an object, changes it and sends it back by
-PUT; ``until`` repeats a GET until its status code is the one that is waited for, which is how a
-scenario waits for a controller. Only the last answer counts.
+PUT; ``until`` repeats a GET until its status code is the one that is waited for and its body holds
+a text, which is how a scenario waits for a controller. Only the last answer counts.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Step:
     watch: bool = False
     edit: Callable[[Json], object] | None = None
     until: int = 0
+    shows: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def edit(change: Callable[[Json], object], path: str = "${W}/a", to: str = "", *
     return Step("PUT", to or path, path, edit=change, **more)
 
 
-def until(code: int, path: str) -> Step:
-    """Wait until a GET is answered with this code."""
-    return Step("GET", path, until=code)
+def until(code: int, path: str, shows: str = "") -> Step:
+    """Wait until a GET is answered with this code and a body that holds this text."""
+    return Step("GET", path, until=code, shows=shows)
 
 
 def quiet(step: Step) -> Step:

@@ -5,14 +5,16 @@ Its life (Terminating until it is empty, then gone) is ``restapi``'s and ``runti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import field
 
-from skerry.kinds.common import Metadata, Shape
-from skerry.kinds.rules import label_rule
+from skerry.kinds.common import Conditions, Metadata, Shape
+from skerry.kinds.rules import bad, label_rule
 from skerry.kinds.shape import doc, structural
-from skerry.machinery.resource import Column, Resource
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import Column, Look, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -26,6 +28,7 @@ class NamespaceStatus(Shape):
     """What was seen."""
 
     phase: Annotated[Literal["Active", "Terminating"], doc("Active, or on its way out.")] = "Active"
+    conditions: Conditions = []
 
 
 class Namespace(Shape):
@@ -34,6 +37,17 @@ class Namespace(Shape):
     metadata: Metadata
     spec: NamespaceSpec = field(default_factory=NamespaceSpec)
     status: NamespaceStatus = field(default_factory=NamespaceStatus)
+
+
+def phase_rule(look: Look) -> Sequence[Cause]:
+    """A namespace is Terminating if and only if it was deleted."""
+    if not look.status:
+        return ()
+    deleted = bool(look.new["metadata"].get("deletionTimestamp"))
+    phase, wanted = (look.new.get("status") or {}).get("phase"), "Terminating" if deleted else "Active"
+    if phase == wanted:
+        return ()
+    return (bad("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` is {'not ' if deleted else ''}empty"),)
 
 
 RESOURCE = Resource(
@@ -51,5 +65,5 @@ RESOURCE = Resource(
     selectable=("status.phase",),
     columns=(Column("Status", ".status.phase"), Column("Age", ".metadata.creationTimestamp", "date")),
     zero={"spec": {}, "status": {}},
-    rules=(label_rule,),
+    rules=(label_rule, phase_rule),
 )

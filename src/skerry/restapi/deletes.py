@@ -26,7 +26,7 @@ from skerry.restapi.reads import fresh, page
 from skerry.restapi.response import Response, json_response
 from skerry.restapi.selection import select
 from skerry.restapi.status import success
-from skerry.restapi.writes import TRIES, answer, current, served_object, store
+from skerry.restapi.writes import TRIES, answer, check_uid, current, served_object, store
 from skerry.store.contract import RevisionConflict
 
 Json = dict[str, Any]
@@ -120,6 +120,8 @@ async def delete(call: Call) -> Response:
 
 
 def _preconditions(call: Call, item: Item, options: DeleteOptions) -> None:
+    if call.resource.key == "namespaces":
+        check_uid(call, {"metadata": {"uid": options.uid}}, item.decode())  # in words of its own
     uid = item.decode()["metadata"]["uid"] if options.uid else ""
     if options.uid and options.uid != uid:
         raise _unmet(call, f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). {RECREATED}")

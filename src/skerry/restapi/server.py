@@ -209,7 +209,7 @@ class ApiServer:
         if not found.name and request.method in {"PUT", "PATCH"}:
             raise BadRequest("name must be provided")
         if action not in allowed:
-            if action == "deletecollection":
+            if action == "deletecollection" or (found.subresource and is_built_in(resource)):
                 raise MethodNotAllowed(NO_METHOD)
             about = Subject("", resource.group, resource.plural)
             qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural

@@ -259,7 +259,10 @@ def _keep(call: Call, new: Json, old: Json) -> None:
         finalizers = (new.get("spec") or {}).get("finalizers")
         new.clear()
         new.update(copy.deepcopy(old))
-        new.setdefault("spec", {})["finalizers"] = finalizers or []
+        spec = new.setdefault("spec", {})
+        spec.pop("finalizers", None)
+        if finalizers:
+            spec["finalizers"] = finalizers
         return
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace"):
         if name in was and (name not in metadata or name in SERVER_SET):
@@ -289,7 +292,8 @@ async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
     if new == old:
         return item
     metadata = new["metadata"]
-    if metadata.get("deletionTimestamp") and not metadata.get("finalizers") and not (new.get("spec") or {}).get("finalizers"):
+    held = metadata.get("finalizers") or (resource.key == "namespaces" and namespaces.terminating(new))
+    if metadata.get("deletionTimestamp") and not held:
         # watchers are shown what was there; the caller sees his change, at the revision that it was made on
         await store(call, old, item.revision, delete=True)
         return Item(item.place, item.revision, encode(call, new).at(str(item.revision)))
