@@ -9,6 +9,7 @@ import pytest
 
 from skerry.client.contract import PatchKind, Ref
 from skerry.controllers.cluster.reconcile import ClusterController
+from skerry.controllers.cluster.world import FORCE
 from skerry.kinds.common import GROUP, VERSION
 from skerry.machinery.errors import NotFound
 from tests.controllers.conftest import NOW, Json, Site
@@ -238,5 +239,27 @@ async def test_a_cluster_goes_only_after_the_far_end_is_empty_and_takes_its_pool
     for _ in range(4):
         await ClusterController(site.client).reconcile(KEY)
     for plural, name in (("nodepools", f"{NAME}.md-0"), ("clusters", NAME)):
+        with pytest.raises(NotFound):
+            await site.get(plural, name)
+
+
+async def test_a_deletion_waits_for_an_agent_that_is_away_unless_it_is_forced(site: Site) -> None:
+    await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"replicas": 1})
+    await made(site)
+    await site.client.patch(CLUSTERS, NAME, "sv-1", PatchKind.MERGE, {"metadata": {"annotations": {FORCE: "true"}}})
+    await site.client.delete(CLUSTERS, NAME, "sv-1")
+    await turn(site)
+    assert (await site.get("manifestsets", SET))["metadata"]["finalizers"]  # the agent is here: force means nothing
+
+    await site.connected("False")
+    await site.client.patch(CLUSTERS, NAME, "sv-1", PatchKind.MERGE, {"metadata": {"annotations": {FORCE: None}}})
+    cluster = await turn(site)
+    assert ready(cluster) == ("Deleting", "False", "AgentAway")
+    assert FORCE in cluster["status"]["conditions"][0]["message"]
+
+    await site.client.patch(CLUSTERS, NAME, "sv-1", PatchKind.MERGE, {"metadata": {"annotations": {FORCE: "true"}}})
+    for _ in range(4):
+        await ClusterController(site.client).reconcile(KEY)
+    for plural, name in (("clusters", NAME), ("manifestsets", SET), ("nodepools", f"{NAME}.md-0")):
         with pytest.raises(NotFound):
             await site.get(plural, name)

@@ -4,7 +4,8 @@ Desired state and what was seen go in; actions, status and when to look again co
 order of the actions is the order in which they are carried out. Two rules keep machines safe:
 
 * nothing new is sent while a check objects: what runs stays as it was last accepted;
-* a finalizer falls only when the far end has been *seen* to be empty, or never held anything of ours.
+* a finalizer falls only when the far end has been *seen* to be empty, or never held anything of ours, or when its agent
+  is away and somebody said by an annotation that he will not wait for it.
 
 A cluster that goes takes its node pools with it: first the machines, then the pools, then itself.
 """
@@ -55,11 +56,15 @@ class DeleteManifestSet(Action, frozen=True, tag=True):
     """Have everything in the set removed from the far end."""
 
 
+class ReleaseManifestSet(Action, frozen=True, tag=True):
+    """Let a deleted set go although nobody has emptied the far end."""
+
+
 class DeleteNodePool(Action, frozen=True, tag=True):
     """Delete a pool whose cluster is gone."""
 
 
-AnyAction: TypeAlias = EnsureFinalizer | RemoveFinalizer | ApplyManifestSet | DeleteManifestSet | DeleteNodePool
+AnyAction: TypeAlias = EnsureFinalizer | RemoveFinalizer | ApplyManifestSet | DeleteManifestSet | ReleaseManifestSet | DeleteNodePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,9 @@ def _sent_pools(world: World) -> set[str]:
 
 def _deletion(world: World, cluster: Cluster) -> list[AnyAction]:
     if world.manifest_set is not None:
-        return [] if world.manifest_set.metadata.deletion_timestamp else [DeleteManifestSet(world.set_name)]
-    if world.own is not None:
+        asked: list[AnyAction] = [] if world.manifest_set.metadata.deletion_timestamp else [DeleteManifestSet(world.set_name)]
+        return [*asked, ReleaseManifestSet(world.set_name)] if world.forced() else asked
+    if world.own is not None and not world.forced():
         return []
     if world.pools:
         return _pool_ends(world, delete=True)

@@ -24,6 +24,7 @@ from skerry.controllers.cluster.plan import (
     DeleteNodePool,
     EnsureFinalizer,
     Plan,
+    ReleaseManifestSet,
     RemoveFinalizer,
     plan,
 )
@@ -34,6 +35,7 @@ from skerry.kinds.manifestset import PRUNE
 from skerry.kinds.nodepool import NodePoolStatus
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock, rfc3339
+from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.conditions import merged
@@ -41,6 +43,7 @@ from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.informer import Informer
 
 MANAGER = "skerry-lifecycle"
+log = get("controllers.cluster")
 _KINDS = {"clusters": refs.CLUSTERS, "nodepools": refs.POOLS}
 
 
@@ -108,6 +111,8 @@ class ClusterController:
                 await self._client.apply(refs.SETS, body, manager=MANAGER, force=True)
             case DeleteManifestSet(name=name):
                 await self._delete(refs.SETS, name, namespace)
+            case ReleaseManifestSet(name=name):
+                await self._release(look, name)
             case DeleteNodePool(name=name):
                 await self._delete(refs.POOLS, name, namespace)
                 look.raw.pop(("nodepools", name), None)  # its revision moved: the change wakes us, and the status is written then
@@ -116,6 +121,19 @@ class ClusterController:
         revision = look.raw[(plural, name)]["metadata"]["resourceVersion"]
         body = {"metadata": {"finalizers": held or None, "resourceVersion": revision}}
         return await self._client.patch(_KINDS[plural], name, look.world.namespace, PatchKind.MERGE, body, manager=MANAGER)
+
+    async def _release(self, look: Look, name: str) -> None:
+        namespace = look.world.namespace
+        try:
+            found = await self._client.get(refs.SETS, name, namespace)
+        except NotFound:
+            return
+        metadata = found["metadata"]
+        held = [each for each in metadata.get("finalizers") or () if each != PRUNE]
+        body = {"metadata": {"finalizers": held or None, "resourceVersion": metadata["resourceVersion"]}}
+        await self._client.patch(refs.SETS, name, namespace, PatchKind.MERGE, body, manager=MANAGER)
+        left = [f"{each['kind']} {each['metadata'].get('namespace', '')}/{each['metadata']['name']}" for each in found["spec"]["manifests"]]
+        log.warning("a cluster was let go of by force", cluster=f"{namespace}/{look.world.name}", left_at_the_far_end=left)
 
     async def _delete(self, ref: Ref, name: str, namespace: str) -> None:
         try:

@@ -16,7 +16,7 @@ from skerry.capi.read import Machines
 from skerry.capi.render import last
 from skerry.capi.upgrade import Verdict, oldest
 from skerry.controllers.cluster import checks
-from skerry.controllers.cluster.world import World
+from skerry.controllers.cluster.world import FORCE, World
 from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
 from skerry.kinds.common import Condition, Counts
 from skerry.kinds.nodepool import NodePool, NodePoolStatus
@@ -45,7 +45,8 @@ def _deleting(seen: _Seen) -> Stage | None:
         return None
     away = seen.world.away()
     if away is not None:
-        return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(seen.world, away)}")
+        wayout = f"; the annotation {FORCE}=true lets go of the cluster and leaves its machines where they are"
+        return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(seen.world, away)}{wayout}")
     fact = seen.world.own.condition("Deleting") if seen.world.own else None
     return Stage("Deleting", "False", "Deleting", (fact.message if fact else "") or "the cluster is being deleted")
 

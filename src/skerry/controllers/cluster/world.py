@@ -19,6 +19,8 @@ from skerry.kinds.manifestset import ManifestSet
 from skerry.kinds.nodepool import NodePool
 
 FINALIZER = f"{GROUP}/lifecycle"
+FORCE = f"{GROUP}/force-delete"
+"""Annotation, ``"true"``: let go of a deleted cluster whose agent is away, and leave what is at the far end where it is."""
 UPGRADE_REASONS = frozenset(
     ("ClusterUpgrading", "ControlPlaneUpgradePending", "MachineDeploymentsUpgradePending", "MachineDeploymentsUpgradeDeferred")
 )
@@ -65,6 +67,10 @@ class World:
         if found is None:
             return Condition("Connected", "False", "NeverConnected", f"no agent of {self.namespace} has connected yet")
         return None if found.status == "True" else found
+
+    def forced(self) -> bool:
+        """Whether the deletion shall not wait for an agent that is away."""
+        return self.cluster is not None and self.cluster.metadata.annotations.get(FORCE) == "true" and self.away() is not None
 
     def enforced(self) -> bool:
         """Whether the far end was last reported to be as the present ManifestSet asks."""
