@@ -20,6 +20,7 @@ help: ## list the commands
 
 .venv/.synced: uv.lock pyproject.toml | $(filter .tools/bin/uv,$(UV))
 	$(UV) sync --frozen --quiet
+	@PYTHONDONTWRITEBYTECODE= $(RUN) python -c "import skerry.cli.main, skerry.compose.demo" # compiled once, also where Python may not write while it runs
 	@touch $@
 
 setup: .venv/.synced ## all set-up, nothing else
