@@ -71,3 +71,15 @@ async def test_a_damaged_file_is_reported_with_what_to_do(tmp_path: Path) -> Non
     path.write_bytes(b"this is not a database, and long enough to be looked at" * 40)
     with pytest.raises(StoreDamaged, match="restore the last backup"):
         await SqliteStore.open(path)
+
+
+async def test_the_sequence_of_latest_values_goes_up_at_every_start_whatever_was_removed(tmp_path: Path) -> None:
+    heads = []
+    for change in ({KEY: b"1"}, {KEY: None}, {}, {}):
+        store = await SqliteStore.open(tmp_path / "s.db")
+        heads.append(await store.latest_head())
+        await store.latest_put(change)
+        heads.append(await store.latest_head())
+        await store.close()
+    assert heads == sorted(heads)
+    assert len({*heads[::2]}) == 4

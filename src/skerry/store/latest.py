@@ -1,8 +1,8 @@
 """The latest-value tables of the SQLite dialect: a file of their own beside the log's.
 
 Losing the last second of them in a power cut costs nothing (agents send again), so they are
-not synced at every batch. The sequence jumps ahead at every start: a number is never given
-out twice.
+not synced at every batch. The sequence jumps ahead at every start, from where the last start
+began or further: a number is never given out twice, whatever was lost or removed since.
 
 A removed value leaves a tombstone, for readers that follow. Tombstones far behind the newest
 number are buried; a reader that is still behind them is told (Compacted) to read everything
@@ -27,6 +27,8 @@ T = TypeVar("T")
 SEQUENCE_JUMP = 1_000_000
 TOMBSTONES = 100_000  # sequence numbers behind the newest for which removals can be followed
 BURY_EVERY = 10_000
+BEGIN = ("", "", "", "")
+"""The key of a tombstone whose number is where the last start began; nothing else has it."""
 
 
 class LatestTable:
@@ -40,15 +42,22 @@ class LatestTable:
         self._connection = connect(path, durable=False)
         try:
             migrate(self._connection, path, "latest_")
-            known = int(self._connection.execute(SQL["latest_newest"]).fetchone()[0])
-            self._connection.execute(SQL["latest_bury"], (known,))
+            self.sequence = self._buried = self._jump()
         except BaseException:
             self._connection.close()
             raise
-        self.sequence = self._buried = known + SEQUENCE_JUMP
         self._pulse = Pulse()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-latest")
         self._closed = False
+
+    def _jump(self) -> int:
+        """Begin far behind every number that may have been given out, and write that down for good."""
+        known = int(self._connection.execute(SQL["latest_newest"]).fetchone()[0])
+        begin = known + SEQUENCE_JUMP
+        self._connection.execute(SQL["latest_put"], (*BEGIN, begin, None))
+        self._connection.execute(SQL["latest_bury"], (known,))
+        self._connection.execute("PRAGMA wal_checkpoint(FULL)")  # which syncs; a single batch does not
+        return begin
 
     async def _run(self, function: Callable[[], T]) -> T:
         if self._closed:
