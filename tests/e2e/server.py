@@ -38,7 +38,11 @@ class Server:
         with self.log.open("ab") as log:
             command = [str(SKERRY), self.verb, "--data", str(self.data), "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        eventually(lambda: self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before, 60, self.log)
+        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 60, self.log)
+        assert not self._ended(), self.log.read_text()[-3000:]
+
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
@@ -84,5 +88,5 @@ def running(folder: Path, *options: str) -> Iterator[Server]:
     try:
         yield server
     finally:
-        if server.process is not None and server.process.poll() is None:
+        if not server._ended():
             server.stop()

@@ -9,7 +9,8 @@
 * **Strangers are bounded.** So many handshakes run at once and so long; the others wait in the
   kernel's queue.
 * **Stopping.** No new connections; idle ones close; running requests get their time; the
-  application ends its watches (``on_stop``); what is left after the grace is cut.
+  application ends its watches (``on_stop``); what is left after the grace is cut. A client that
+  does not answer the goodbye of TLS holds nobody up.
 
 Signals, lifespans and workers are the composing process's.
 """
@@ -17,11 +18,11 @@ Signals, lifespans and workers are the composing process's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import uvloop
@@ -33,6 +34,12 @@ from skerry.kit.clock import Clock
 from skerry.kit.log import get
 
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+CUT_SECONDS = 1.0
+HINTS = {
+    errno.EADDRINUSE: "; stop what runs there, or choose another --port",
+    errno.EACCES: "; a port below 1024 needs a privilege",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+}
 
 log = get("apiserver.http")
 
@@ -79,7 +86,7 @@ class Door:
         self.port = port
         """The port that is listened on; with 0 it is known once the door is open."""
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Serve until the block is left, once; raises OSError where the address cannot be had."""
         if self._shared.stopping:
@@ -155,37 +162,43 @@ class Door:
             connection.shutdown()
         if self._on_stop is not None:
             self._on_stop()
-        try:
-            async with asyncio.timeout(self._limits.grace_seconds):
-                await _quiet(shared)
-        except TimeoutError:
-            log.warning("requests were cut", connections=len(shared.connections), requests=len(shared.tasks))
-            await _cut(shared)
+        if unfinished := await _finished(shared, self._limits.grace_seconds):
+            log.warning("requests were cut", requests=len(unfinished))
+        else:
+            await _gone(shared, self._limits.linger_seconds)
+        await _cut(shared)
 
 
-async def _quiet(shared: Shared) -> None:
-    """Wait until no connection is open and no request runs."""
-    while shared.connections:
-        shared.changed.clear()
-        await shared.changed.wait()
-    if shared.tasks:
-        await asyncio.wait(shared.tasks)
+async def _finished(shared: Shared, seconds: float) -> set[asyncio.Task[None]]:
+    """Wait until no request runs, at most so long; returns those that still do."""
+    return (await asyncio.wait(shared.tasks, timeout=seconds))[1] if shared.tasks else set()
+
+
+async def _gone(shared: Shared, seconds: float) -> None:
+    """Wait until no connection is open, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while shared.connections:
+                shared.changed.clear()
+                await shared.changed.wait()
 
 
 async def _cut(shared: Shared) -> None:
-    tasks = list(shared.tasks)
-    for task in tasks:
-        task.cancel()
+    """End what is left: a request that waits for its client finds that he is gone, another one is cancelled."""
     for connection in list(shared.connections):
         connection.transport.abort()
-    if tasks:
-        await asyncio.wait(tasks, timeout=1)
+    for task in await _finished(shared, CUT_SECONDS):
+        task.cancel()
+    await _finished(shared, CUT_SECONDS)
 
 
 async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Bind every address of ``host`` to one port (0: any free one); raises OSError, with what to do, if that cannot be had."""
-    found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    with ExitStack() as unless_all_is_well:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host}: {error.strerror}") from error
+    with contextlib.ExitStack() as unless_all_is_well:
         sockets: list[socket.socket] = []
         for family, _, _, _, address in dict.fromkeys(found):
             try:
@@ -193,7 +206,7 @@ async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
             except OSError as error:
                 if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(found) > 1:
                     continue  # "localhost" has two families, this machine may have one
-                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}; stop what runs there, or choose another --port"
+                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}{HINTS.get(error.errno or 0, '')}"
                 raise OSError(error.errno, text) from error
             made.listen(backlog)
             sockets.append(made)

@@ -38,7 +38,11 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once."""
+    """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once.
+
+    When the server stops, running requests have ``grace_seconds`` to finish; then clients have ``linger_seconds``
+    to take what is still under way to them, and to say goodbye.
+    """
 
     head_bytes: int = 64 * 1024
     message_bytes: int = 16 * 1024 * 1024
@@ -48,6 +52,7 @@ class Limits:
     shutdown_seconds: float = 5.0
     handshakes: int = 512
     grace_seconds: float = 10.0
+    linger_seconds: float = 0.5
     backlog: int = 2048
 
 

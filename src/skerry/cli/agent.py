@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Level, LogLevel, Output, ask, fail, show
-from skerry.kit import log
+from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Level, LogLevel, Output, ask, fail, on_stop, show
 from skerry.kit.clock import rfc3339
 
 Target = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
@@ -32,6 +30,7 @@ def agent(
     from skerry.agent.main import AgentSettings, run
     from skerry.client.connection import BadConnection
     from skerry.client.kubeconfig import read
+    from skerry.kit import log
     from skerry.machinery.errors import ApiError
 
     log.configure(level=log_level)
@@ -41,14 +40,12 @@ def agent(
         settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
         asyncio.run(_until_stopped(run(settings)))
     except (BadConnection, ApiError, OSError) as error:
-        fail(getattr(error, "message", error))
+        fail(error)
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> None:
     task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+    on_stop(lambda: task.cancel() if task else None)
     try:
         await work
     except asyncio.CancelledError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 KUBECONFIG = Path(".skerry/admin.kubeconfig")
 PATIENCE_SECONDS = 0.5
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Output(StrEnum):
@@ -43,9 +45,25 @@ LogLevel = Annotated[Level, typer.Option("--log-level", help="How much is logged
 
 
 def fail(why: object) -> NoReturn:
-    """End with exit code 1 and say why."""
-    typer.echo(f"skerry: {why}", err=True)
+    """End with exit code 1 and say why: a text, or the error that keeps the program from its work."""
+    if isinstance(why, OSError) and why.strerror:  # its own text begins with a number
+        why = f"{why.filename}: {why.strerror}" if why.filename else why.strerror
+    typer.echo(f"skerry: {getattr(why, 'message', why)}", err=True)
     raise typer.Exit(1)
+
+
+def on_stop(tell: Callable[[], object]) -> None:
+    """Call ``tell`` at the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        for number in STOPPING:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        tell()
+
+    for number in STOPPING:
+        loop.add_signal_handler(number, first)
 
 
 def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
@@ -64,7 +82,7 @@ def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
     try:
         return asyncio.run(run())
     except (KubeconfigError, BadConnection, ApiError) as error:
-        fail(getattr(error, "message", error))
+        fail(error)
 
 
 @contextlib.contextmanager

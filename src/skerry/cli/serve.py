@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from skerry.cli.common import Level, LogLevel, fail
+from skerry.cli.common import Level, LogLevel, fail, on_stop
 from skerry.compose.settings import ServerSettings
-from skerry.kit import log
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys and logs.")]
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
@@ -29,8 +27,7 @@ def up(
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Start Skerry on this machine, with an embedded database, and say how to use it."""
-    log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), greet=True, sim=sim)
+    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), log_level, greet=True, sim=sim)
 
 
 def server(
@@ -42,36 +39,44 @@ def server(
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    log.configure(level=log_level)
-    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), greet=False, sim=False)
+    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), log_level, greet=False, sim=False)
 
 
-def _serve(settings: ServerSettings, *, greet: bool, sim: bool) -> None:
+def _serve(settings: ServerSettings, level: Level, *, greet: bool, sim: bool) -> None:
     import uvloop
 
     from skerry.compose.embedded import CANNOT_START
+    from skerry.kit import log
 
+    log.configure(level=level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings, greet=greet, sim=sim))
     except CANNOT_START as error:
         fail(error)
+    except asyncio.CancelledError:
+        pass  # told to stop before it was up
 
 
 async def _until_stopped(settings: ServerSettings, *, greet: bool, sim: bool) -> None:
     from skerry.compose.demo import demonstration
     from skerry.compose.embedded import embedded
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    starting, stop = asyncio.current_task(), asyncio.Event()
+
+    def told() -> None:
+        stop.set()
+        if starting is not None:
+            starting.cancel()
+
+    on_stop(told)
     async with embedded(settings) as running, contextlib.AsyncExitStack() as stack:
         if sim:
             await stack.enter_async_context(demonstration(running, settings))
         running.announce()
         if greet:
             _greet(running.address, settings)
+        starting = None
         await stop.wait()
 
 

@@ -8,9 +8,11 @@ written last, so that its presence means that the server answers.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from skerry.access.audit import AuditFile
@@ -81,6 +83,7 @@ class Running:
 async def embedded(settings: ServerSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """Run a server until the block is left; raises one of CANNOT_START if it cannot."""
     clock = clock or SystemClock()
+    _own(settings.data)
     store = await SqliteStore.open(settings.database)
     try:
         settings.kubeconfig.unlink(missing_ok=True)
@@ -104,6 +107,15 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
         await store.close()
 
 
+def _own(folder: Path) -> None:
+    """Make the data folder, and see that files can be made in it; raises OSError that says what to do."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot use the data folder {folder}: {error.strerror}; choose another one with --data") from error
+
+
 @contextlib.asynccontextmanager
 async def _serving(
     settings: ServerSettings, api: ApiServer, authorizer: Authorization, keys: _Keys, clock: Clock
@@ -123,7 +135,7 @@ async def _serving(
         client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
         await seed(client)
         await free_lease(client)  # the lock on the database proves that its former holder is gone
-        listen = f"{settings.host}:{settings.gateway_port}"
+        listen = f"{_bracketed(settings.host)}:{settings.gateway_port}"
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock)
         )
@@ -216,4 +228,9 @@ class _Front:
 def _shown(host: str) -> str:
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 compared, not bound
         return "127.0.0.1"
+    return _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    """A host as it stands before a port."""
     return f"[{host}]" if ":" in host else host

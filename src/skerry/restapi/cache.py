@@ -159,6 +159,7 @@ class ResourceCache:
         self._window_bytes = 0
         self._limit = window_bytes
         self.watchers: set[Watcher] = set()
+        self._closed = False
 
     def load(self, items: Iterator[Item], revision: int) -> None:
         """Take the state as of a revision; what happens afterwards comes through ``apply``."""
@@ -198,8 +199,15 @@ class ResourceCache:
             return []
         return [event for event in self._window if event.revision > revision]
 
+    def join(self, watcher: Watcher) -> None:
+        """Let a watcher have every event from now on; one that comes after the end is ended at once."""
+        self.watchers.add(watcher)
+        if self._closed:
+            watcher.drop()
+
     def drop_all(self) -> None:
-        """End every watch."""
+        """End every watch, for good: nothing follows."""
+        self._closed = True
         for watcher in self.watchers:
             watcher.drop()
 

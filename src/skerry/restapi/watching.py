@@ -55,7 +55,7 @@ async def watch(call: Call) -> Response:
             watcher = Watcher(cache.since(asked))
         except Expired as error:
             return Response(stream=_single(error))
-    cache.watchers.add(watcher)
+    cache.join(watcher)
     stream = _Stream(call, watcher, start)
     frames = stream.frames(initial, selection.see, mark_initial=bool(options.initial_events and options.bookmarks))
     return Response(stream=frames, gone=watcher.drop)

@@ -7,6 +7,7 @@ Keep-alive pings find a dead path sooner than TCP does.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -48,10 +49,22 @@ def server(servicer: Any, address: str, pair: Pair, roots: Roots) -> tuple[grpc.
     made = grpc.aio.server(options=LIMITS)
     link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
     try:
+        _try(address)
         port = made.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address} for agents; is something else running there?") from error
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "is something else running there?"
+        raise OSError(f"cannot listen on {address} for agents: {why}; stop what runs there, or choose another port") from error
     return made, port
+
+
+def _try(address: str) -> None:
+    """Bind an address and leave it, because gRPC would not say why it cannot; raises OSError."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    for family, kind, protocol, _, place in socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
 
 
 def channel(address: str, roots: bytes, certificate: bytes, key: bytes) -> grpc.aio.Channel:
