@@ -16,6 +16,7 @@ from typing import Any
 from skerry.agent import identity as identities
 from skerry.agent.main import Agent, AgentSettings
 from skerry.apiserver.http import Door
+from skerry.apiserver.protocol import Limits
 from skerry.client.connection import Connection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
@@ -231,7 +232,14 @@ async def fleet(folder: Path) -> AsyncIterator[Fleet]:
                 return user
 
             registration = Registration(client, authority, f"127.0.0.1:{link.port}", clock)
-            front = Door(Front(api, proxies, registration, admit), host="127.0.0.1", port=0, tls=None, clock=clock)
+            front = Door(
+                Front(api, proxies, registration, admit),
+                host="127.0.0.1",
+                port=0,
+                tls=None,
+                clock=clock,
+                limits=Limits(message_bytes=1 << 30),
+            )
             async with front.open():
                 made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder)
                 async with made.wire.open():

@@ -79,7 +79,7 @@ class ProxyAgent:
         body.abort()  # nobody reads any more of it
 
     async def _ask(self, head: pb.RequestHead, body: Pipe[bytes], upward: Pipe[pb.ProxyRequest]) -> None:
-        headers = [(header.name, header.value) for header in head.headers]
+        headers = [(header.name, _text(header.value)) for header in head.headers]
         if token := self._connection.bearer():
             headers.append(("Authorization", f"Bearer {token}"))
         first = await body.take()
@@ -94,7 +94,8 @@ class ProxyAgent:
             proxy=self._connection.proxy or None,
             allow_redirects=False,
         ) as response:
-            kept = [pb.Header(name=name, value=value) for name, value in response.headers.items() if name.lower() not in HOP_BY_HOP]
+            answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
+            kept = [pb.Header(name=name, value=value) for name, value in answered if name.lower() not in HOP_BY_HOP]
             await upward.put(pb.ProxyRequest(head=pb.ResponseHead(code=response.status, headers=kept)))
             async for chunk in response.content.iter_any():
                 for begin in range(0, len(chunk), CHUNK_BYTES):
@@ -104,6 +105,14 @@ class ProxyAgent:
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
         return {"calls": self._calls}
+
+
+def _text(value: str) -> str:
+    """A header's value for a library that writes UTF-8; on the link each byte is a character."""
+    try:
+        return value.encode("latin-1").decode()
+    except ValueError:
+        return value
 
 
 async def _drain(pipe: Pipe[pb.ProxyRequest]) -> AsyncIterator[pb.ProxyRequest]:

@@ -16,13 +16,12 @@ from skerry.gateway.proxy import PREFIX, CutOff, ProxyCall, ProxyCalls, request_
 from skerry.gateway.registration import Registration
 from skerry.kit.aio import TaskOwner
 from skerry.kit.log import get
-from skerry.machinery.document import dumps
 from skerry.machinery.errors import ApiError, MethodNotAllowed, NotFound
 from skerry.machinery.identity import User
 from skerry.machinery.names import label_problem
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
-from skerry.restapi.status import code_of, failure
+from skerry.restapi.server import error_response
 
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 Admit = Callable[[Request], Awaitable[User]]
@@ -58,7 +57,7 @@ class Front:
                 await self._call(request, receive, send)
                 return
         except ApiError as error:
-            response = Response(dumps(failure(error)), code=code_of(error))
+            response = error_response(error)
         await response.send(send, gzip_accepted=False)
 
     async def _call(self, request: Request, receive: Receive, send: Send) -> None:

@@ -150,16 +150,16 @@ class ApiServer:
             attributes = Attributes(user, request.method.lower(), path=request.path)
             response, attributes = await self._answer(request, user, attributes, warnings)
         except ApiError as error:
-            response = _error_response(error)
+            response = error_response(error)
             self._record(attributes, response.code, error.reason, request, request_id)
         except StoreFull as error:
-            response = _error_response(ServiceUnavailable(str(error), retry_after=10))
+            response = error_response(ServiceUnavailable(str(error), retry_after=10))
         except StoreError:
             log.exception("the store failed", request=request_id, path=request.path)
-            response = _error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))
+            response = error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))
         except Exception:
             log.exception("a request failed unexpectedly", request=request_id, method=request.method, path=request.path)
-            response = _error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
+            response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
         else:
             self._record(attributes, response.code, "", request, request_id)
         response.headers = [
@@ -283,7 +283,8 @@ def peer_of(request: Request) -> Peer:
     return Peer(str(client[0]), extension.get("client_cert_der"))
 
 
-def _error_response(error: ApiError) -> Response:
+def error_response(error: ApiError) -> Response:
+    """Answer with the Status of an error, and the headers that go with it."""
     body = failure(error)
     if isinstance(error, reads.ExpiredToken):
         body["metadata"] = {"continue": error.token}
