@@ -10,6 +10,7 @@ import pytest
 
 from peers.clusterapi import ClusterApi
 from peers.kubernetes import NAMESPACED, Kubernetes
+from tests.e2e.agents import Agent, front_root, token
 from tests.e2e.server import SKERRY, Server, eventually, running
 
 pytestmark = pytest.mark.peer("kubernetes", "clusterapi")
@@ -35,31 +36,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Kubernetes(controllers=NAMESPACED) as peer, ClusterApi(peer) as capi, running(folder) as server:
         capi.install_class("team-a", machine="300ms", step="100ms")
         server.kubectl("apply", "-f", "-", stdin="apiVersion: fleet.skerry.dev/v1alpha1\nkind: ManagementCluster\nmetadata: {name: real}\n")
-        token = subprocess.run(
-            [str(SKERRY), "token", "real", "--kubeconfig", str(server.kubeconfig)], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        root = folder / "front.crt"
-        root.write_bytes(_front_root(server))
-        command = [str(SKERRY), "agent", "--kubeconfig", str(peer.kubeconfig), "--data", str(folder / "agent")]
-        command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token]
-        with (folder / "agent.log").open("wb") as log:
-            agent = subprocess.Popen(command, stdout=log, stderr=log)
+        agent = Agent(server, "real", peer.kubeconfig, folder)
+        agent.start()
         try:
             server.kubectl("wait", "--for=condition=Connected", "managementcluster/real", "--timeout=120s")
             server.kubectl("wait", "--for=create", "-n", "real", "clusterclass/team-a.in-memory", "--timeout=120s")
             yield server
         finally:
-            agent.terminate()
-            agent.wait(20)
-
-
-def _front_root(server: Server) -> bytes:
-    import base64
-
-    import yaml
-
-    config = yaml.safe_load(server.kubeconfig.read_text())
-    return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
+            agent.stop()
 
 
 def wait(server: Server, name: str, jsonpath: str, seconds: int = 140) -> None:
@@ -103,12 +87,18 @@ def test_ten_clusters_are_made_side_by_side_with_and_without_workers(site: Serve
 
 def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> None:
     site.kubectl("create", "-f", "-", stdin="apiVersion: fleet.skerry.dev/v1alpha1\nkind: ManagementCluster\nmetadata: {name: other}\n")
-    token = subprocess.run(
-        [str(SKERRY), "token", "other", "--kubeconfig", str(site.kubeconfig)], check=True, capture_output=True, text=True
-    ).stdout.strip()
     root = tmp_path / "root.crt"
-    root.write_bytes(_front_root(site))
-    command = [str(SKERRY), "agent", "--kubeconfig", str(site.kubeconfig), "--data", str(tmp_path / "a"), "--token", token + "x"]
+    root.write_bytes(front_root(site))
+    command = [
+        str(SKERRY),
+        "agent",
+        "--kubeconfig",
+        str(site.kubeconfig),
+        "--data",
+        str(tmp_path / "a"),
+        "--token",
+        token(site, "other") + "x",
+    ]
     command += ["--server", f"https://127.0.0.1:{site.port}", "--server-ca", str(root)]
     wrong = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert wrong.returncode == 1
