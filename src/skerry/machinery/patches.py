@@ -191,7 +191,9 @@ def strategic_patch(target: Any, patch: Any, schema: Json) -> Any:
             result[name] = _strategic_value(result.get(name), value, child or (extra if isinstance(extra, dict) else {}))
     for name, order in patch.items():
         if name.startswith("$setElementOrder/"):
-            _reorder(result, name.partition("/")[2], order, properties)
+            field = name.partition("/")[2]
+            live = target.get(field) if isinstance(target, dict) else None
+            _reorder(result, field, order, live, properties)
     return result
 
 
@@ -201,9 +203,10 @@ def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
     if not isinstance(value, list) or schema.get("x-kubernetes-patch-strategy") != "merge":
         return value
     key = schema.get("x-kubernetes-patch-merge-key")
-    result = list(target) if isinstance(target, list) else []
+    live = list(target) if isinstance(target, list) else []
     if not key:
-        return result + [each for each in value if each not in result]
+        return _ordered(live + [each for each in value if each not in live], value, live, None)
+    result = list(live)
     for item in value:
         if not isinstance(item, dict) or key not in item:
             raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
@@ -215,17 +218,31 @@ def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
             result.append(item)
         else:
             result[index] = strategic_patch(result[index], item, schema.get("items") or {})
-    return result
+    return _ordered(result, [item for item in value if "$patch" not in item], live, key)
 
 
-def _reorder(result: Json, field: str, order: Any, properties: Json) -> None:
+def _reorder(result: Json, field: str, order: Any, live: Any, properties: Json) -> None:
     items = result.get(field)
     if not isinstance(items, list) or not isinstance(order, list):
         return
     key = (properties.get(field) or META_SCHEMA["properties"].get(field) or {}).get("x-kubernetes-patch-merge-key")
+    result[field] = _ordered(items, order, live if isinstance(live, list) else [], key)
+
+
+def _ordered(items: list[Any], order: list[Any], live: list[Any], key: str | None) -> list[Any]:
+    """Sort merged items: those that the patch names as it has them, the others as they stood, before whom they stood."""
 
     def mark(item: Any) -> str:
         return json.dumps(item.get(key) if key and isinstance(item, dict) else item, sort_keys=True)
 
-    places = {mark(each): index for index, each in enumerate(order)}
-    result[field] = sorted(items, key=lambda each: places.get(mark(each), len(places)))
+    wanted = {mark(each): index for index, each in enumerate(order)}
+    stood = {mark(each): index for index, each in enumerate(live)}
+    named = sorted((each for each in items if mark(each) in wanted), key=lambda each: wanted[mark(each)])
+    others = sorted((each for each in items if mark(each) not in wanted), key=lambda each: stood.get(mark(each), len(stood)))
+    result: list[Any] = []
+    for each in named:
+        place = stood.get(mark(each), -1)
+        while others and stood.get(mark(others[0]), len(stood)) < place:
+            result.append(others.pop(0))
+        result.append(each)
+    return result + others
