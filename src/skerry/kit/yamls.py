@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 MOST_NODES = 200_000
 
@@ -48,6 +48,33 @@ def load_all(text: str | bytes) -> Iterator[Any]:
         raise YamlError(" ".join(str(error).split())) from error
     finally:
         loader.dispose()
+
+
+def doubled(text: str | bytes) -> list[str]:
+    """Say which keys of the first document stand twice in one mapping, in the words of Go's parser; empty if it is no YAML."""
+    try:
+        root = yaml.compose(text, _Loader)
+    except yaml.YAMLError:
+        return []
+    found: list[str] = []
+    seen: set[int] = set()
+
+    def walk(node: Node) -> None:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        for child in node.value if isinstance(node, SequenceNode) else ():
+            walk(child)
+        keys = set()
+        for key, value in node.value if isinstance(node, MappingNode) else ():
+            if isinstance(key, ScalarNode) and (key.tag, key.value) in keys:
+                found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+            keys.add((key.tag, str(key.value)))
+            walk(value)
+
+    if root is not None:
+        walk(root)
+    return found
 
 
 def _bounded(node: Node) -> None:

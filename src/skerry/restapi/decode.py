@@ -36,15 +36,18 @@ async def body_object(call: Call) -> Json:
 
 
 def decode(data: bytes, media: str) -> tuple[Any, list[str]]:
-    """Decode JSON or YAML; returns the value and the paths that stand twice."""
+    """Decode JSON or YAML; returns the value and, in words, which keys stand twice."""
     if media == PROTOBUF:
         return protobuf.decode(data), []
     if media in {YAML, APPLY} and not data.lstrip().startswith(b"{"):
         try:
-            return yamls.load(data), []
+            return yamls.load(data), yamls.doubled(data)
         except yamls.YamlError as error:
             raise BadRequest(f"error decoding YAML: {error}") from error
-    return parse(data)
+    value, paths = parse(data)
+    if paths and media == APPLY:
+        return value, yamls.doubled(data)
+    return value, [f'duplicate field "{path}"' for path in paths]
 
 
 def checked(call: Call, value: Any, doubled: list[str]) -> Json:
@@ -82,7 +85,7 @@ def settle(call: Call, value: Json, doubled: list[str]) -> None:
     policy = call.options.validation
     if policy == "Ignore" or not (unknown or doubled):
         return
-    problems = [*(f'duplicate field "{path}"' for path in doubled), *(f'unknown field "{path}"' for path in sorted(unknown))]
+    problems = [*doubled, *(f'unknown field "{path}"' for path in sorted(unknown))]
     if policy == "Strict":
         resource = call.resource
         raise BadRequest(
