@@ -14,16 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from peers.door import Door
 from peers.kubernetes import ADMIN_TOKEN, Kubernetes
 from peers.processes import Processes, clean_environment, free_port
 from peers.trust import Authority
-from tests.differential.skerry_side import REVISIONS_BEFORE
+from tests.differential.skerry_side import REVISIONS_BEFORE, definitions
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = Path(__file__).with_name("widget.yaml")
 CONTROLLERS = ("namespace-controller", "garbage-collector-controller")
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -33,9 +30,10 @@ def real() -> Iterator[Door]:
     """Run the real one with the subjects served; raises PeerMissing or PeerFailed."""
     with Kubernetes(controllers=CONTROLLERS) as peer:
         served = []
-        for crd in yaml.safe_load_all(SUBJECTS.read_text()):
+        for crd in definitions():
             peer.admin.ask("POST", DEFINITIONS, crd)
-            served.append(f"/apis/{crd['spec']['group']}/v1/{crd['spec']['names']['plural']}")
+            group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
+            served += [f"/apis/{group}/{version['name']}/{plural}" for version in crd["spec"]["versions"]]
         for path in served:
             peer.processes.wait_until(path, lambda path=path: peer.admin.call("GET", path).status == 200)  # type: ignore[misc]  # mypy cannot type a lambda's default
         yield peer.admin

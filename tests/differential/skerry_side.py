@@ -12,6 +12,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 import yaml
@@ -38,15 +39,21 @@ from skerry.restapi.server import ApiServer
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.memory import MemoryStore
+from tests.machinery import histories
 
 SUBJECTS = Path(__file__).with_name("widget.yaml")
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 REVISIONS_BEFORE = 1000
 
 
+def definitions() -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions that both sides serve: of the scenarios, and of the histories of writes."""
+    return [*yaml.safe_load_all(SUBJECTS.read_text()), histories.definition()]
+
+
 async def serve(folder: Path, port: int) -> None:
     """Serve until SIGTERM."""
-    subjects = [resource for crd in yaml.safe_load_all(SUBJECTS.read_text()) for resource in resources(crd)]
+    subjects = [resource for crd in definitions() for resource in resources(crd)]
     clock = SystemClock()
     admin, outsider = User("admin", "admin", (ADMINISTRATORS,)), User("outsider", "outsider")
     known = folder / "skerry-tokens.json"

@@ -1,52 +1,63 @@
 """Sets of fields, in the very form that ``managedFields`` stores them (FieldsV1).
 
-A set is a nested dict. A key is a path element: ``f:name`` a member of a map, ``k:{…}`` an item
-of a list-map by its keys, ``v:…`` an item of a set by its value. ``{}`` is an element of the
+A set is a nested dict. A key is a path element: ``f:name`` a member of a map, ``k:{...}`` an item
+of a list-map by its keys, ``v:...`` an item of a set by its value. ``{}`` is an element of the
 set; an element that also has elements below it carries ``"."``. Because the stored form is the
 working form, nothing is decoded or encoded on the way to and from an object.
 
 The operations are those of ``structured-merge-diff``'s ``fieldpath.Set``: they look at exact
-paths, never at whole subtrees. They return new dicts and may share unchanged parts with their
-arguments, so sets are never changed in place.
+paths, never at whole subtrees. Sets are never changed in place and share their unchanged parts;
+an operation that changes nothing returns its left argument itself. Each walks the right
+argument, so that the small set of what a write changed costs little against a large one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from skerry.machinery.types import UNTYPED, FieldType, Shape
+import msgspec
+
+from skerry.machinery.types import FieldType
 
 FieldSet = dict[str, Any]
 
 SELF: FieldSet = {}
 """A bare element."""
 
+_encode = msgspec.json.Encoder().encode
+_HTML = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
-def _has_self(node: FieldSet) -> bool:
+
+def has_self(node: FieldSet) -> bool:
+    """Tell whether a node is itself an element."""
     return not node or "." in node
-
-
-def _node(is_element: bool, below: FieldSet) -> FieldSet | None:
-    """Put a node together; None if there is nothing in it."""
-    if not is_element:
-        return below or None
-    return {".": SELF, **below} if below else SELF
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
     """Elements of either set."""
     if not left or not right:
         return left or right
-    result = dict(left)
-    for key, node in right.items():
-        mine = left.get(key)
-        if mine is None:
-            result[key] = node
-        elif mine != node:
-            below = union({k: v for k, v in mine.items() if k != "."}, {k: v for k, v in node.items() if k != "."})
-            result[key] = _node(_has_self(mine) or _has_self(node), below) or SELF
+    return _join(left, right)
+
+
+def _join(mine: FieldSet, other: FieldSet) -> FieldSet:
+    if mine is other or not (mine or other):
+        return mine
+    if not mine:
+        return other if "." in other else {".": SELF, **other}
+    if not other:
+        return mine if "." in mine else {".": SELF, **mine}
+    result = mine
+    for key, node in other.items():
+        have = mine.get(key)
+        joined = node if have is None else _join(have, node)
+        if joined is not have:
+            if result is mine:
+                result = dict(mine)
+            result[key] = joined
     return result
 
 
@@ -54,46 +65,66 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """Elements of the left set that the right one lacks."""
     if not left or not right:
         return left
-    result = {}
-    for key, node in left.items():
-        other = right.get(key)
-        if other is None:
-            result[key] = node
+    return _drop(left, right)
+
+
+def _drop(mine: FieldSet, other: FieldSet) -> FieldSet:
+    """Elements below one node that another node lacks there; each may hold itself as ``"."``."""
+    result = mine
+    for key, node in other.items():
+        have = mine.get(key)
+        if have is None:
             continue
-        if key == ".":
-            continue
-        below = difference({k: v for k, v in node.items() if k != "."}, {k: v for k, v in other.items() if k != "."})
-        kept = _node(_has_self(node) and not _has_self(other), below)
-        if kept is not None:
-            result[key] = kept
+        left = None if key == "." else _without(have, node)
+        if left is not have:
+            if result is mine:
+                result = dict(mine)
+            if left is None:
+                del result[key]
+            else:
+                result[key] = left
     return result
+
+
+def _without(mine: FieldSet, other: FieldSet) -> FieldSet | None:
+    """What is left of a node, None if nothing is."""
+    if not mine:
+        return None if has_self(other) else mine
+    result = _drop(mine, other or {".": SELF})
+    if result is mine:
+        return mine
+    return _tidy(result)
+
+
+def _tidy(node: FieldSet) -> FieldSet | None:
+    return SELF if len(node) == 1 and "." in node else node or None
 
 
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
     """Elements of both sets."""
-    result = {}
-    for key, node in left.items():
-        other = right.get(key)
-        if other is None:
-            continue
-        if key == ".":
-            result["."] = SELF
-            continue
-        below = intersection({k: v for k, v in node.items() if k != "."}, {k: v for k, v in other.items() if k != "."})
-        kept = _node(_has_self(node) and _has_self(other), below)
-        if kept is not None:
-            result[key] = kept
+    result: FieldSet = {}
+    for key, node in right.items():
+        have = left.get(key)
+        if have is not None and (common := _common(have, node)) is not None:
+            result[key] = common
     return result
 
 
+def _common(mine: FieldSet, other: FieldSet) -> FieldSet | None:
+    if not mine:
+        return SELF if has_self(other) else None
+    if not other:
+        return SELF if "." in mine else None
+    return _tidy(intersection(mine, other))
+
+
 def paths(fields: FieldSet, prefix: str = "") -> Iterator[str]:
-    """The elements as people read them: ``.spec.pools[name="a"].size``."""
-    for key in sorted(fields):
-        if key == ".":
-            continue
-        here = prefix + element_text(key)
-        if _has_self(fields[key]):
+    """The elements as people read them, those of one level before those below: ``.spec.pools[name="a"].size``."""
+    named = [(key, prefix + element_text(key)) for key in sorted(fields) if key != "."]
+    for key, here in named:
+        if has_self(fields[key]):
             yield here
+    for key, here in named:
         yield from paths(fields[key], here)
 
 
@@ -108,56 +139,126 @@ def element_text(key: str) -> str:
     return f"[={rest}]"
 
 
+def is_sound(fields: Any) -> bool:
+    """Tell whether a client's FieldsV1 can be read: every path element has a kind, keys and values are JSON."""
+    if not isinstance(fields, dict):
+        return False
+    return all(key == "." or (_is_element(key) and is_sound(node)) for key, node in fields.items())
+
+
+@lru_cache(maxsize=4096)
+def _is_element(key: str) -> bool:
+    kind, rest = key[:2], key[2:]
+    if kind == "f:":
+        return True
+    try:
+        return (kind == "k:" and isinstance(json.loads(rest), dict)) or (kind in {"v:", "i:"} and json.loads(rest) is not ...)
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _text(value: Any) -> str:
+    """A scalar as Go's encoder writes it."""
+    return _encode(value).decode().translate(_HTML)
+
+
 def item_key(item: Any, kind: FieldType) -> str:
     """The path element of a list item."""
     if not kind.keys:
-        return f"v:{json.dumps(item, ensure_ascii=False, separators=(',', ':'), sort_keys=True)}"
-    mark = {}
+        return f"v:{_text(item)}" if not isinstance(item, (dict, list)) else f"v:{_encode(item).decode()}"
+    marks = []
     if isinstance(item, dict):
-        for name in sorted(kind.keys):
+        for name in kind.keys:
             value = item.get(name, kind.key_defaults.get(name))
             if value is not None:
-                mark[name] = value
-    return f"k:{json.dumps(mark, ensure_ascii=False, separators=(',', ':'))}"
+                marks.append(f'"{name}":{_text(value)}')
+    return f"k:{{{','.join(marks)}}}"
 
 
-def is_granular_map(value: Any, kind: FieldType) -> bool:
-    """Tell whether a value is owned member by member."""
-    return isinstance(value, dict) and (kind.shape is Shape.MAP or kind.shape is Shape.UNTYPED)
-
-
-def is_granular_list(value: Any, kind: FieldType) -> bool:
-    """Tell whether a value is owned item by item."""
-    return isinstance(value, list) and kind.shape is Shape.LIST
+def keyed(items: list[Any] | None, kind: FieldType) -> tuple[dict[str, Any], frozenset[str]]:
+    """The items of a list by path element, the first of each; and which elements stand more than once."""
+    found: dict[str, Any] = {}
+    twice = set()
+    for each in items or ():
+        key = item_key(each, kind)
+        if key in found:
+            twice.add(key)
+        else:
+            found[key] = each
+    return found, frozenset(twice)
 
 
 def everything(value: Any, kind: FieldType) -> FieldSet:
-    """Every path of a value that has just appeared, inner ones included; what stands at its own position is the caller's."""
-    if is_granular_map(value, kind):
-        below = {f"f:{name}": everything(member, kind.member(name)) for name, member in value.items()}
-    elif is_granular_list(value, kind):
-        item = kind.element or UNTYPED
-        below = {item_key(each, kind): everything(each, item) for each in value}
-    else:
-        return SELF
+    """Every path of a value that has just appeared, its own included."""
+    below: FieldSet = {}
+    if isinstance(value, dict) and kind.is_map:
+        for name, member in value.items():
+            child = kind.member(name)
+            if not child.is_unowned:
+                below[f"f:{name}"] = everything(member, child)
+    elif isinstance(value, list) and kind.is_list:
+        items, twice = keyed(value, kind)
+        below = {key: SELF if key in twice else everything(each, kind.item) for key, each in items.items()}
     return {".": SELF, **below} if below else SELF
 
 
 def owned(value: Any, kind: FieldType) -> FieldSet:
     """The elements below a value that an applier claims by naming it: leaves, list items, and members of open maps."""
     result: FieldSet = {}
-    if is_granular_map(value, kind):
+    if isinstance(value, dict) and kind.is_map:
+        fields = kind.fields
         for name, member in value.items():
-            child = kind.member(name)
-            if is_granular_map(member, child) or is_granular_list(member, child):
-                is_element = (isinstance(member, dict) and not member) or name not in kind.fields
-                node = _node(is_element, owned(member, child))
+            child = fields.get(name)
+            is_element = child is None or member is None or member == {}
+            child = child or kind.element
+            if child is None or child.is_unowned:
+                continue
+            if child.is_map or child.is_list:
+                node = owned(member, child) if isinstance(member, (dict, list)) else SELF
+                is_element = is_element or not (isinstance(member, dict) if child.is_map else isinstance(member, list))
+                if not node and not is_element:
+                    continue
+                result[f"f:{name}"] = {".": SELF, **node} if node and is_element else node
             else:
-                node = SELF
-            if node is not None:
-                result[f"f:{name}"] = node
-    elif is_granular_list(value, kind):
-        item = kind.element or UNTYPED
-        for each in value:
-            result[item_key(each, kind)] = _node(True, owned(each, item)) or SELF
+                result[f"f:{name}"] = SELF
+    elif isinstance(value, list) and kind.is_list:
+        items, twice = keyed(value, kind)
+        for key, each in items.items():
+            node = {} if key in twice else owned(each, kind.item)
+            result[key] = {".": SELF, **node} if node else SELF
     return result
+
+
+def named(fields: FieldSet, kind: FieldType) -> FieldSet:
+    """The set with every named field in it that something below is in."""
+    result: FieldSet = {}
+    for key, node in fields.items():
+        if node:
+            below = named(node, kind.at(key))
+            result[key] = {".": SELF, **below} if key[2:] in kind.fields and key.startswith("f:") else below
+        else:
+            result[key] = node
+    return result
+
+
+def settled(fields: FieldSet, kind: FieldType) -> FieldSet:
+    """The set as the schema sees it now: what became atomic since it was written is owned whole."""
+    result = fields
+    for key, child in _leading_to_atomic(fields, kind):
+        node = fields.get(key)
+        if not node:
+            continue
+        now = SELF if not (child.is_map or child.is_list) else settled(node, child)
+        if now is not node:
+            if result is fields:
+                result = dict(fields)
+            result[key] = now
+    return result
+
+
+def _leading_to_atomic(fields: FieldSet, kind: FieldType) -> Iterator[tuple[str, FieldType]]:
+    if kind.element is not None and kind.element is not kind and kind.element.has_atomic:
+        yield from ((key, child) for key in fields if key != "." and (child := kind.at(key)).has_atomic)
+    else:
+        yield from ((f"f:{name}", child) for name, child in kind.to_atomic.items())

@@ -5,7 +5,7 @@ positions without are skipped altogether. The rules are those of structural sche
 
 * a field that the schema does not name is dropped, unless its parent keeps unknown fields;
 * null in a field that is not nullable counts as absent, so that a default can take its place;
-* a default is filled in wherever its parent object exists.
+* a default is filled in wherever its parent object exists, also in the place of a null that may not be.
 """
 
 from __future__ import annotations
@@ -102,15 +102,16 @@ def defaulter(schema: Json) -> Defaulter | None:
         return None
     plain = [(name, value) for name, value in defaults.items() if not isinstance(value, dict | list)]
     deep = [(name, value) for name, value in defaults.items() if isinstance(value, dict | list)]
+    nulls = frozenset(name for name in defaults if properties[name].get("nullable"))
 
     def fill(value: Any) -> None:
         if not isinstance(value, dict):
             return
         for name, default in plain:
-            if name not in value:
+            if value.get(name) is None and not (name in nulls and name in value):
                 value[name] = default
         for name, default in deep:
-            if name not in value:
+            if value.get(name) is None and not (name in nulls and name in value):
                 value[name] = copy.deepcopy(default)
         for name, child in below:
             if name in value:

@@ -14,7 +14,7 @@ from typing import Any
 from skerry.machinery.compiled import Fast, fast
 from skerry.machinery.errors import Cause
 from skerry.machinery.prune import Defaulter, Pruner, defaulter, pruner
-from skerry.machinery.types import META, SCALAR, FieldType, Shape, field_type
+from skerry.machinery.types import FieldType, object_type
 from skerry.machinery.validate import Check, compile_schema
 
 Json = dict[str, Any]
@@ -45,10 +45,8 @@ class Schema:
 
     @cached_property
     def type(self) -> FieldType:
-        """How the whole object is owned: apiVersion and kind as scalars, metadata as every kind has it."""
-        own = field_type(self.document)
-        element = own.element if self.document.get("x-kubernetes-preserve-unknown-fields") else None
-        return FieldType(Shape.MAP, {**own.fields, "apiVersion": SCALAR, "kind": SCALAR, "metadata": META}, element)
+        """How the whole object is owned."""
+        return object_type(self.document)
 
     def prune(self, obj: Json) -> list[str]:
         """Drop, in place, what the schema does not know; return the paths of what was dropped (``spec.foo``)."""

@@ -9,12 +9,12 @@ side, and makes the object where there is none.
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership, patches
+from skerry.machinery.document import dumps, loads
 from skerry.machinery.errors import (
     STALE,
     BadRequest,
@@ -26,7 +26,6 @@ from skerry.machinery.errors import (
     invalid,
     not_found,
 )
-from skerry.machinery.types import META, SCALAR, FieldType, Shape
 from skerry.restapi import decode, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -40,11 +39,13 @@ from skerry.restapi.writes import (
     current,
     finish,
     lost,
+    part,
     replace,
     served_object,
     settle_namespace,
     store,
     validate,
+    versions,
     writer,
 )
 from skerry.store.contract import RevisionConflict
@@ -122,9 +123,6 @@ def _checked_patch(call: Call, new: Any, doubled: list[str], uid: str) -> Json:
     return obj
 
 
-STATUS_ONLY = FieldType(Shape.MAP, {"apiVersion": SCALAR, "kind": SCALAR, "metadata": META, "status": SCALAR})
-
-
 async def _apply(call: Call, data: bytes) -> Response:
     options = call.options
     if not options.manager:
@@ -136,25 +134,55 @@ async def _apply(call: Call, data: bytes) -> Response:
     value, doubled = decode.decode(data, decode.APPLY)
     if isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) != (call.resource.api_version, call.resource.kind):
         raise BadRequest(f"invalid object type: {value.get('apiVersion') or '/'}, Kind={value.get('kind') or ''}")
+    raw = copy.deepcopy(value)
     config = decode.checked(call, value, doubled)
     metadata = config["metadata"]
     if not metadata.get("name"):
         raise BadRequest(f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided")
     if metadata["name"] != call.name:
         raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
-    settle_namespace(call, metadata)
+    settle_namespace(call, dict(metadata))
+    text = dumps(_claimed(raw, config))
     for _ in range(TRIES):
         await fresh(call, None)
         item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
         try:
             if item is None:
-                return answer(call, await _apply_new(call, copy.deepcopy(config)), 201)
-            return answer(call, await _apply_over(call, item, config))
+                return answer(call, await _apply_new(call, loads(text)), 201)
+            return answer(call, await _apply_over(call, item, loads(text)))
         except RevisionConflict:
             if metadata.get("resourceVersion"):
                 raise conflict(call.resource.plural, call.resource.group, call.name, STALE) from None
             await call.parts.feeds.reached(await call.parts.store.head())
     raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
+
+
+def _claimed(raw: Any, known: Any) -> Any:
+    """What an applier claims: the part of his config that the kind knows, with the nulls and empty maps that decoding drops."""
+    if isinstance(raw, dict) and isinstance(known, dict):
+        return {name: _claimed(value, known.get(name)) for name, value in raw.items() if name in known or not (value or _is_plain(value))}
+    if isinstance(raw, list) and isinstance(known, list):
+        return [_claimed(*pair) for pair in zip(raw, known, strict=True)]
+    return raw if known is None else known
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def _merged(call: Call, live: Json | None, config: Json) -> Json:
+    """The applied object before anything is kept of the old one; raises Conflict."""
+    manager = writer(call, applies=True)
+    force, zero = bool(call.options.force), call.resource.zero
+    try:
+        obj = ownership.apply(live, config, part(call), manager, force=force, versions=versions(call), zero=zero)
+    except Conflict as error:
+        raise Conflict(error.message, subject=Subject(), causes=error.causes) from error
+    entries = obj["metadata"].get("managedFields")
+    meta.decode(obj["metadata"])
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+    return obj
 
 
 async def _apply_new(call: Call, config: Json) -> Item:
@@ -164,9 +192,8 @@ async def _apply_new(call: Call, config: Json) -> Item:
     if config["metadata"].get("uid"):
         why = f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and no existing object was found"
         raise conflict(resource.plural, resource.group, call.name, why)
-    kind = resource.schema.type
-    obj = ownership.apply(None, config, kind, writer(call, applies=True), force=bool(call.options.force), only=_part(call))
-    entries = obj["metadata"].pop("managedFields", [])
+    obj = _merged(call, None, config)
+    settle_namespace(call, obj["metadata"])
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         obj["metadata"].pop(name, None)
     obj["metadata"]["uid"] = new_uid()
@@ -174,65 +201,24 @@ async def _apply_new(call: Call, config: Json) -> Item:
     if resource.generation:
         obj["metadata"]["generation"] = 1
     if resource.key == "namespaces":
+        namespaces.label(obj)
         namespaces.on_create(obj)
     complete(call, obj)
-    obj["metadata"]["managedFields"] = entries
     validate(call, obj, None)
     return await store(call, obj, 0)
 
 
-def _part(call: Call) -> FieldType | None:
-    """What part of the object an apply may touch."""
-    if not call.resource.status:
-        return None
-    if call.subresource == "status":
-        return STATUS_ONLY
-    fields = {name: kind for name, kind in call.resource.schema.type.fields.items() if name != "status"}
-    return FieldType(Shape.MAP, fields)
-
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-
-def _note_last_applied(call: Call, config: Json, old: Json) -> None:
-    """Keep client-side apply's annotation true when kubectl applies on the server's side, so that one can go back to it."""
-    metadata = config["metadata"]
-    if call.options.manager != "kubectl" or LAST_APPLIED not in (old["metadata"].get("annotations") or {}):
-        return
-    annotations = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != LAST_APPLIED}
-    bare = {name: value for name, value in metadata.items() if name not in {"annotations", "namespace"}}
-    noted = {**config, "metadata": bare | ({"annotations": annotations} if annotations else {})}
-    text = json.dumps(noted, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
-    metadata["annotations"] = annotations | {LAST_APPLIED: text}
-
-
 async def _apply_over(call: Call, item: Item, config: Json) -> Item:
     old = served_object(call, item)
+    new = _merged(call, served_object(call, item), config)
     sent = config["metadata"].get("resourceVersion")
     if sent and sent != str(item.revision):
         raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
     check_uid(call, config, old)
-    _note_last_applied(call, config, old)
-    try:
-        new = ownership.apply(
-            copy.deepcopy(old),
-            config,
-            call.resource.schema.type,
-            writer(call, applies=True),
-            force=bool(call.options.force),
-            only=_part(call),
-        )
-    except Conflict as error:
-        raise Conflict(error.message, subject=Subject(), causes=error.causes) from error
-    entries = new["metadata"].pop("managedFields", [])
-    if call.subresource == "status":
-        new = {**old, "metadata": dict(old["metadata"]), **({"status": new["status"]} if "status" in new else {})}
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"):
         if name in old["metadata"]:
             new["metadata"][name] = old["metadata"][name]
     if call.resource.key == "namespaces":
         new["spec"] = old.get("spec", {})
     complete(call, new)
-    if entries:
-        new["metadata"]["managedFields"] = entries
     return await finish(call, item, new, old)

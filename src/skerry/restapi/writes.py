@@ -14,6 +14,7 @@ from typing import Any
 from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership
+from skerry.machinery.compare import same
 from skerry.machinery.document import Gapped, gapped, loads
 from skerry.machinery.errors import (
     STALE,
@@ -25,7 +26,8 @@ from skerry.machinery.errors import (
     invalid,
     not_found,
 )
-from skerry.machinery.resource import Look
+from skerry.machinery.resource import Look, Resource
+from skerry.machinery.types import FieldType
 from skerry.restapi import decode, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -71,7 +73,7 @@ async def insert(call: Call, obj: Json) -> Item:
     if resource.key == "namespaces":
         namespaces.label(obj)
     complete(call, obj)
-    ownership.on_write(resource.zero, obj, resource.schema.type, writer(call))
+    ownership.on_write(None, obj, part(call), writer(call), versions=versions(call), zero=resource.zero)
     if resource.key == "namespaces":
         namespaces.on_create(obj)  # what the server sets is owned by nobody
     validate(call, obj, None)
@@ -99,6 +101,25 @@ def settle_namespace(call: Call, metadata: Json) -> None:
     if sent != call.namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     metadata["namespace"] = call.namespace
+
+
+def part(call: Call, resource: Resource | None = None) -> FieldType:
+    """What of an object this way of writing may own."""
+    resource = resource or call.resource
+    if call.subresource == "status":
+        return resource.schema.type.status_alone
+    return resource.schema.type.beside_status if resource.status else resource.schema.type
+
+
+def versions(call: Call) -> ownership.Versions:
+    """How other API versions of the kind see an object."""
+
+    def kind(api_version: str) -> FieldType | None:
+        group, _, version = api_version.rpartition("/")
+        resource = call.parts.registry.find(group, version, call.resource.plural)
+        return None if resource is None else part(call, resource)
+
+    return kind
 
 
 def complete(call: Call, obj: Json) -> None:
@@ -229,7 +250,7 @@ async def replace(call: Call, item: Item, new: Json) -> Item:
     check_uid(call, new, old)
     _keep(call, new, old)
     complete(call, new)
-    ownership.on_write(old, new, call.resource.schema.type, writer(call))
+    ownership.on_write(old, new, part(call), writer(call), versions=versions(call))
     return await finish(call, item, new, old)
 
 
@@ -245,13 +266,10 @@ def _keep(call: Call, new: Json, old: Json) -> None:
     """Put back what this write may not change."""
     was, metadata = old["metadata"], new["metadata"]
     if call.subresource == "status":
-        sent = metadata.get("managedFields")
         new_status = new.get("status")
         new.clear()
         new.update({name: value for name, value in old.items() if name != "status"})
-        new["metadata"] = {name: value for name, value in was.items() if name != "managedFields" or sent is None}
-        if sent is not None:
-            new["metadata"]["managedFields"] = sent
+        new["metadata"] = dict(was)
         if new_status is not None:
             new["status"] = new_status
         return
@@ -289,7 +307,8 @@ async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     validate(call, new, old)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-    if new == old:
+    ownership.settle_times(old, new)
+    if same(new, old):
         return item
     metadata = new["metadata"]
     held = metadata.get("finalizers") or (resource.key == "namespaces" and namespaces.terminating(new))
