@@ -364,6 +364,36 @@ async def test_stopping_closes_idle_connections_lets_requests_finish_and_ends_wa
             await asyncio.open_connection("127.0.0.1", server.port)
 
 
+async def test_a_client_that_does_not_answer_the_goodbye_of_tls_holds_up_nobody() -> None:
+    async with asyncio.timeout(60), door(limits=Limits(grace_seconds=300, shutdown_seconds=300, linger_seconds=0.1)) as server:
+        deaf = await asyncio.to_thread(_asked_once, server.port)
+    assert server.statistics()["connections"] == 0
+    deaf.close()
+
+
+def _asked_once(port: int) -> ssl.SSLSocket:
+    """A connection that is kept, and not read from any more."""
+    made = client_context(EXTERNAL.bundle).wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+    made.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert made.recv(4) == b"HTTP"
+    return made
+
+
+async def test_a_request_whose_client_stopped_sending_is_ended_as_gone_when_the_grace_is_over() -> None:
+    entered = asyncio.Event()
+    heard: list[str] = []
+
+    async def reading(_scope: Scope, receive: Receive, _send: Send) -> None:
+        entered.set()
+        heard.append((await receive())["type"])
+
+    async with asyncio.timeout(60), AsyncExitStack() as callers, door(reading, Limits(grace_seconds=0.1)) as server:
+        caller = await callers.enter_async_context(calling(server))
+        await caller.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        await entered.wait()
+    assert heard == ["http.disconnect"]
+
+
 async def test_what_does_not_finish_within_the_grace_is_cut() -> None:
     entered, cancelled = asyncio.Event(), asyncio.Event()
 

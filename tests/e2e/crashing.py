@@ -171,12 +171,13 @@ class Crash:
         now.acknowledged.append(write)
         self._acknowledged.beat()
 
-    async def kill_after(self, writes: int) -> None:
-        """Kill the server at once when so many writes of this round are acknowledged, and start it again."""
+    async def stop_after(self, writes: int, number: signal.Signals) -> None:
+        """Signal the server at once when so many writes of this round are acknowledged, and start it again when it is gone."""
         while len(self.rounds[-1].acknowledged) < writes:
             await self._acknowledged.after(self._acknowledged.count)
         self.up.clear()
-        self.server.stop(signal.SIGKILL)  # blocks: no client does anything more before it is dead
+        self.server.signal(number)
+        await asyncio.to_thread(self.server.gone)
         await asyncio.to_thread(self.server.start)
 
     async def read_log(self) -> int:

@@ -34,19 +34,31 @@ class Server:
         return self.data / "admin.kubeconfig"
 
     def start(self) -> None:
+        """Start the server and wait until it can be used."""
         before = self.kubeconfig.stat().st_mtime_ns if self.kubeconfig.exists() else 0
+        self.launch()
+        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 60, self.log)
+        assert not self._ended(), self.log.read_text()[-3000:]
+
+    def launch(self) -> None:
         with self.log.open("ab") as log:
             command = [str(SKERRY), self.verb, "--data", str(self.data), "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 60, self.log)
-        assert not self._ended(), self.log.read_text()[-3000:]
 
     def _ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
+        self.signal(number)
+        return self.gone()
+
+    def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def gone(self) -> int:
+        """Wait for the end; returns the exit code."""
+        assert self.process is not None
         return self.process.wait(60)
 
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
+from skerry.restapi.cache import ResourceCache, Watcher
 from skerry.restapi.feeds import Feeds
 from skerry.store.contract import Key, LatestRow
 from skerry.store.memory import MemoryStore
@@ -56,3 +57,11 @@ async def test_a_cache_that_was_behind_the_forgotten_removals_is_loaded_anew() -
         for _ in range(50):
             await asyncio.sleep(0)
         assert list(feeds.caches[kind].rows) == [("site", "kept")]
+
+
+def test_who_begins_to_watch_after_all_watches_were_ended_is_ended_too() -> None:
+    cache, before, after = ResourceCache("kind"), Watcher([]), Watcher([])
+    cache.join(before)
+    cache.drop_all()
+    cache.join(after)
+    assert (before.dropped, after.dropped) == (True, True)

@@ -190,6 +190,7 @@ async def _cut(shared: Shared) -> None:
     for task in await _finished(shared, CUT_SECONDS):
         task.cancel()
     await _finished(shared, CUT_SECONDS)
+    await _gone(shared, CUT_SECONDS)
 
 
 async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
