@@ -75,8 +75,17 @@ def _not_applied(seen: _Seen) -> Stage | None:
     condition = applied(seen.world)
     if condition.status == "True":
         return None
-    phase: Phase = "Provisioning" if seen.world.own is None else "Degraded" if condition.reason == "ApplyFailed" else "Scaling"
-    return Stage(phase, "False", condition.reason, condition.message)
+    return Stage(_changing(seen, condition.reason), "False", condition.reason, condition.message)
+
+
+def _changing(seen: _Seen, reason: str) -> Phase:
+    """What it is called that something was asked for that is not applied yet."""
+    facts = seen.world.own
+    if facts is None:
+        return "Provisioning"
+    if reason == "ApplyFailed":
+        return "Degraded"
+    return "Upgrading" if facts.version and facts.version != seen.cluster.spec.version else "Scaling"
 
 
 def _not_made(seen: _Seen) -> Stage | None:
