@@ -31,7 +31,7 @@ from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests
-from skerry.pki.authority import key_pem, make_csr, new_key
+from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.rules import Fence, digest_of
@@ -159,10 +159,13 @@ class Agent:
         return make_csr(key)
 
     def _install(self, certificate: bytes, bundle: bytes) -> None:
-        if self._pending_key is None:
+        key, self._pending_key = self._pending_key, None
+        try:
+            KeyPair.split((key or b"") + certificate)
+        except PkiError as error:
+            log.warning("the gateway sent a certificate that cannot be used", error=str(error))
             return
-        self._keep(identities.renewed(self._identity, certificate, self._pending_key, bundle))
-        self._pending_key = None
+        self._keep(identities.renewed(self._identity, certificate, key or b"", bundle))
         log.info("the agent has a new certificate; the next session uses it")
 
     def _keep_trust(self, bundle: bytes) -> None:

@@ -82,7 +82,6 @@ class Session:
         try:
             async with TaskOwner("session") as owner:
                 self._ticking = owner.spawn(self._tick(), "tick")
-                owner.spawn(self._renew(), "renewals")
                 while not self._over and isinstance(message := await stream.read(), pb.ControlResponse):
                     for step in self._machine.heard(message, self._clock.monotonic()):
                         self._begin(step, owner, stub)
@@ -104,6 +103,7 @@ class Session:
                 self._take(step)
                 self._ticking.cancel()  # it waits for the welcome; from now on it is about heartbeats
                 self._ticking = owner.spawn(self._tick(), "tick")
+                owner.spawn(self._renew(), "renewals")
                 owner.spawn(self._parts.inventory.stream(self._outbox.send_delta), "inventory")
             case _:
                 self._take(step)
@@ -138,16 +138,13 @@ class Session:
         raise _Over
 
     async def _renew(self) -> None:
+        """Ask for a new certificate whenever one is due and none is on its way: with each request goes a key of its own."""
         while True:
+            csr = self._parts.signing_request() if self._machine.may_renew else None
+            if csr is not None:
+                for step in self._machine.renew(csr):
+                    self._take(step)
             await self._clock.sleep(RENEWAL_CHECK_SECONDS)
-            self.renew()
-
-    def renew(self) -> None:
-        """Ask for a new certificate, if one is due."""
-        csr = self._parts.signing_request()
-        if csr is not None:
-            for step in self._machine.renew(csr):
-                self._take(step)
 
     async def _serve(self, stub: Any, call: str) -> None:
         try:

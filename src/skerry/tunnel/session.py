@@ -325,9 +325,14 @@ class AgentSession:
         silent = self._liveness.wait(now)
         return min(silent, max(0.0, self._beat_at - now)) if self._welcomed else silent
 
+    @property
+    def may_renew(self) -> bool:
+        """Whether a certificate can be asked for now."""
+        return self._welcomed and not self._asked and not self._over
+
     def renew(self, csr: bytes) -> list[AgentStep]:
         """A new certificate is wanted; nothing happens while an answer is still awaited."""
-        if self._over or self._asked or not self._welcomed:
+        if not self.may_renew:
             return []
         self._asked = True
         return [Say(pb.ControlRequest(certificate_request=pb.CertificateRequest(csr=csr)))]
