@@ -180,7 +180,7 @@ async def test_a_namespace_in_a_set_comes_first_and_goes_last(target: Target, sp
     async def gone() -> bool:
         return (await applier(target).enforce(state([], 2, name=name, remove=True))).gone
 
-    await eventually(gone, 30)
+    await eventually(gone)
     with pytest.raises(NotFound):
         await target.client.get(NAMESPACES, own)
 

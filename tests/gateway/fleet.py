@@ -38,6 +38,7 @@ from skerry.restapi.registry import Registry
 from skerry.restapi.request import Request
 from skerry.restapi.server import ApiServer
 from skerry.store.memory import MemoryStore
+from skerry.tunnel.session import HEARTBEAT_SECONDS
 
 Json = dict[str, Any]
 SETS = Ref(GROUP, VERSION, "manifestsets")
@@ -81,12 +82,14 @@ async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 60.0)
 
 
 class Wire:
-    """A TCP relay in front of the gateway that can be cut and mended."""
+    """A TCP relay in front of the gateway that can be cut and mended, or stop passing anything on and say nothing."""
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._up = True
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
         self.accepted = 0
 
@@ -106,8 +109,14 @@ class Wire:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def freeze(self) -> None:
+        """Hold back everything from now on; connections stay open, as behind a firewall that forgot them."""
+        self._flows.clear()
+
     def mend(self) -> None:
+        """Let everybody through, and everything that was held back."""
         self._up = True
+        self._flows.set()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._up:
@@ -126,6 +135,7 @@ class Wire:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
+                await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -206,7 +216,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[Fleet]:
+async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> AsyncIterator[Fleet]:
     """Run an installation until the block is left."""
     clock, everybody = SystemClock(), Everybody()
     api = ApiServer(
@@ -224,7 +234,9 @@ async def fleet(folder: Path) -> AsyncIterator[Fleet]:
     door = Door(api, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=api.end_watches)
     async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
-        async with gateway(api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, heartbeat_seconds=2) as link:
+        async with gateway(
+            api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, heartbeat_seconds=heartbeat_seconds
+        ) as link:
 
             async def admit(request: Request) -> User:
                 user = await everybody.authenticate(Peer(), request.header(b"authorization").removeprefix("Bearer "))

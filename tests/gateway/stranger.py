@@ -16,16 +16,22 @@ from tests.gateway.fleet import Fleet
 
 
 class Stranger:
-    """One control stream."""
+    """One control stream, kept alive by heartbeats if it is to be."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any, beat_every: float | None = None) -> None:
+        self._beat_every = beat_every
         self.stub = stub
         self._lines: asyncio.Queue[pb.ControlRequest] = asyncio.Queue()
         self.stream = stub.Control(self._said())
 
     async def _said(self) -> AsyncIterator[pb.ControlRequest]:
         while True:
-            yield await self._lines.get()
+            try:
+                async with asyncio.timeout(self._beat_every):
+                    line = await self._lines.get()
+            except TimeoutError:
+                line = pb.ControlRequest(heartbeat=pb.Heartbeat(api_reachable=True))
+            yield line
 
     def says(self, **message: Any) -> None:
         self._lines.put_nowait(pb.ControlRequest(**message))
@@ -51,10 +57,10 @@ class Stranger:
 
 
 @asynccontextmanager
-async def dialled(identity: Identity, address: str) -> AsyncIterator[Stranger]:
+async def dialled(identity: Identity, address: str, beat_every: float | None = None) -> AsyncIterator[Stranger]:
     """A connection on which nothing was said yet."""
     async with wire.channel(address, identity.bundle, identity.certificate, identity.key) as channel:
-        made = Stranger(wire.stub(channel))
+        made = Stranger(wire.stub(channel), beat_every)
         try:
             yield made
         finally:
@@ -62,10 +68,12 @@ async def dialled(identity: Identity, address: str) -> AsyncIterator[Stranger]:
 
 
 @asynccontextmanager
-async def stranger(fleet: Fleet, name: str = "sv-1", identity: Identity | None = None) -> AsyncIterator[Stranger]:
+async def stranger(
+    fleet: Fleet, name: str = "sv-1", identity: Identity | None = None, beat_every: float | None = 3.0
+) -> AsyncIterator[Stranger]:
     """One that was welcomed."""
     who = identity or await fleet.register(name)
-    async with dialled(who, f"127.0.0.1:{fleet.link.port}") as made:
+    async with dialled(who, f"127.0.0.1:{fleet.link.port}", beat_every) as made:
         made.says(hello=pb.Hello(management_cluster=name, agent_version="1"))
         await made.hears("welcome")
         yield made

@@ -116,7 +116,7 @@ async def test_what_a_heartbeat_says_is_written_when_it_changes(fleet: Fleet) ->
         found = await fleet.client.get(MANAGEMENT, "sv-1")
         return found if conditions(found["status"])["Healthy"][0] == status else None
 
-    async with stranger(fleet) as agent:
+    async with stranger(fleet, beat_every=None) as agent:
         await eventually(lambda: healthy("True"))
         agent.says(heartbeat=pb.Heartbeat(api_reachable=False, problem="connection refused"))
         found = await eventually(lambda: healthy("False"))
