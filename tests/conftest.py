@@ -3,10 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from peers.clusterapi import ClusterApi
 from peers.kubernetes import NAMESPACED, Kubernetes
 from tests.peers import HOW, missing, required
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow machine is no failure
+settings.load_profile("patient")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
