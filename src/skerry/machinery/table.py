@@ -50,16 +50,21 @@ def definitions(resource: Resource) -> list[Json]:
 def row_maker(resource: Resource) -> Callable[[Json, datetime], list[Any]]:
     """Compile a kind's columns into one function from object and time to cells."""
     columns = [(column.value or finder(column.path), column.type) for column in resource.columns or (AGE,)]
+    no_date = "<unknown>" if resource.strategic else None  # as Kubernetes has it for its own kinds, and for others
 
     def cells(obj: Json, now: datetime) -> list[Any]:
-        return [obj["metadata"].get("name", ""), *(_cell(find(obj), kind, now) for find, kind in columns)]
+        found = [(find(obj), kind) for find, kind in columns]
+        return [
+            obj["metadata"].get("name", ""),
+            *(no_date if value is None and kind == "date" else _cell(value, kind, now) for value, kind in found),
+        ]
 
     return cells
 
 
 def _cell(value: Any, kind: str, now: datetime) -> Any:
     if value is None:
-        return None if kind != "date" else "<unknown>"
+        return None
     if kind == "date":
         return _date(value, now)
     if kind == "string":

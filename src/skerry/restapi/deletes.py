@@ -180,7 +180,7 @@ async def delete_all(call: Call) -> Response:
             except RevisionConflict as error:
                 row = error.current
                 present = Item(item.place, row.revision, row.value) if row else None
-    metadata = {"resourceVersion": str(revision)} | ({} if call.resource.strategic else {"continue": ""})
+    metadata = {"resourceVersion": str(revision)} | ({} if call.resource.strategic or call.form.kind else {"continue": ""})
     body = await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), "")
     return Response(body)
 

@@ -16,7 +16,8 @@ from collections.abc import Coroutine
 from typing import NamedTuple
 
 from skerry.machinery.document import loads
-from skerry.machinery.errors import BadRequest, Cause, Expired, Invalid, Subject, Timeout, not_found
+from skerry.machinery.errors import BadRequest, Cause, Expired, Timeout, not_found
+from skerry.restapi import listoptions
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.forms import list_body, one
@@ -72,6 +73,9 @@ def revision_of(text: str, name: str) -> int | None:
     return int(text)
 
 
+START_FORMAT = "meta.k8s.io/v1"
+
+
 class Continue(NamedTuple):
     """Where a list goes on: at which revision (-1: the present), behind which object."""
 
@@ -81,23 +85,28 @@ class Continue(NamedTuple):
 
     def encode(self) -> str:
         """The token as it is handed out."""
-        body = {"v": "meta.k8s.io/v1", "rv": self.revision, "start": f"{self.namespace}/{self.name}"}
+        body = {"v": START_FORMAT, "rv": self.revision, "start": f"{self.namespace}/{self.name}"}
         return base64.urlsafe_b64encode(json.dumps(body, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
 
 def _decode_continue(token: str) -> Continue:
     try:
         body = loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        namespace, _, name = body["start"].partition("/")
-        return Continue(int(body["rv"]), namespace, name)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadRequest(f"invalid continue token: continue key is not valid: {token}") from None
+        version, revision, (namespace, _, name) = body.get("v"), int(body["rv"]), body.get("start", "").partition("/")
+    except (ValueError, KeyError, TypeError, AttributeError, BadRequest) as error:
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from None
+    wrong = "" if name else f"encoded start key empty (version {version})"
+    if version != START_FORMAT:
+        wrong = f"server does not recognize this encoded version {version}"
+    if wrong:
+        raise BadRequest(f"invalid continue token: continue key is not valid: {wrong}")
+    return Continue(revision, namespace, name)
 
 
 async def items(call: Call) -> Response:
     """Answer with a list."""
     options = call.options
-    _check(call)
+    listoptions.check(options)
     selection = select(call.resource, call.namespace, options)
     include = call.request.query.get("includeObject", "")
     found, revision, token, remaining = await page(call, selection)
@@ -111,34 +120,6 @@ async def items(call: Call) -> Response:
     return Response(await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), include))
 
 
-def _check(call: Call) -> None:
-    options = call.options
-    wrong = ""
-    if options.match and not options.revision:
-        wrong = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif options.match and options.continuation:
-        wrong = "resourceVersionMatch is forbidden when continue is provided"
-    elif options.match == "Exact" and options.revision == "0":
-        wrong = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    if wrong:
-        raise _list_options(Cause("FieldValueForbidden", f"Forbidden: {wrong}", "resourceVersionMatch"))
-    if options.match not in {"", "Exact", "NotOlderThan"}:
-        text = f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan", ""'
-        raise _list_options(Cause("FieldValueNotSupported", text, "resourceVersionMatch"))
-    if options.initial_events is not None and not options.watch:
-        raise _list_options(Cause("FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents"))
-    if options.continuation and options.revision not in {"", "0"}:
-        raise BadRequest("specifying resource version is not allowed when using continue")
-
-
-def _list_options(cause: Cause) -> Invalid:
-    return Invalid(
-        f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}',
-        subject=Subject("", "meta.k8s.io", "ListOptions"),
-        causes=[cause],
-    )
-
-
 async def page(call: Call, selection: Selection) -> tuple[list[Item], int, Continue | None, int | None]:
     """One page: the objects, the list's revision, where it goes on, and how many are left if that is known."""
     options = call.options
@@ -149,7 +130,8 @@ async def page(call: Call, selection: Selection) -> tuple[list[Item], int, Conti
         revision = await fresh(call, None)
         return await _from_cache(call, selection, revision, (token.namespace, token.name))
     asked = revision_of(options.revision, "resourceVersion")
-    if options.match == "Exact" and asked is not None and not call.resource.latest:
+    exact = options.match == "Exact" or (not options.match and options.limit and asked)
+    if exact and asked is not None and not call.resource.latest:
         return await _from_store(call, selection, asked, None)
     revision = await fresh(call, asked)
     return await _from_cache(call, selection, revision, None)
@@ -181,7 +163,7 @@ async def _from_store(
             raise Expired(f"The resourceVersion for the provided list is too old: {revision}") from None
         raise _expired_token(token) from None
     except FutureRevision as error:
-        text = f"Too large resource version: {revision}, current: {error.current}"
+        text = f"Timeout: Too large resource version: {revision}, current: {error.current}"
         raise Timeout(text, causes=[Cause("ResourceVersionTooLarge", "Too large resource version")], retry_after=1) from None
     candidates = [Item((row.key.namespace, row.key.name), row.revision, row.value) for row in stored.rows]
     return await _chosen(candidates, selection, revision, call.options.limit)

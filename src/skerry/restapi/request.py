@@ -41,7 +41,6 @@ class Options:
     force: bool | None = None
     propagation: str = ""
     orphan: bool | None = None
-    pretty: bool = False
 
 
 class Request:
@@ -114,39 +113,54 @@ def _inflate(data: bytes) -> bytes:
 OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
 
 
-def options(query: dict[str, str], method: str = "GET") -> Options:
-    """Parse and check the query parameters; raises BadRequest, or Invalid about the options of this method."""
+def options(query: dict[str, str], method: str = "GET", *, named: bool = False) -> Options:
+    """Parse and check the query parameters that mean something to a request: others are not looked at.
+
+    ``named`` tells an object from a collection. Raises BadRequest, or Invalid about the options of this method.
+    """
     if not query:
         return Options()
-    kind = OPTIONS.get(method, "ListOptions")
-    dry = query.get("dryRun", "")
-    if dry not in {"", "All"}:
-        raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("dryRun", [dry], ["All"])])
-    validation = query.get("fieldValidation") or "Warn"
-    if validation not in {"Strict", "Warn", "Ignore"}:
-        raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])])
-    manager = query.get("fieldManager", "")
-    if wrong := _manager_problem(manager):
-        raise invalid(kind, "meta.k8s.io", "", [wrong])
+    kind = OPTIONS.get(method, "")
+    if not kind and named:
+        return Options(revision=query.get("resourceVersion", ""))
+    found = Options() if named or kind not in {"", "DeleteOptions"} else _list_options(query)
+    if kind:
+        _settle_write(found, query, kind)
+    return found
+
+
+def _list_options(query: dict[str, str]) -> Options:
     return Options(
         labels=query.get("labelSelector", ""),
         fields=query.get("fieldSelector", ""),
-        limit=max(0, _number(query, "limit")),
+        limit=max(0, _number(query, "limit") or 0),
         continuation=query.get("continue", ""),
         revision=query.get("resourceVersion", ""),
         match=query.get("resourceVersionMatch", ""),
         watch=_flag(query, "watch") or False,
         bookmarks=_flag(query, "allowWatchBookmarks") or False,
         initial_events=_flag(query, "sendInitialEvents"),
-        timeout=_number(query, "timeoutSeconds") if query.get("timeoutSeconds") else None,
-        dry_run=bool(dry),
-        manager=manager,
-        validation=validation,
-        force=_flag(query, "force"),
-        propagation=query.get("propagationPolicy", ""),
-        orphan=_flag(query, "orphanDependents"),
-        pretty=_flag(query, "pretty") or False,
+        timeout=_number(query, "timeoutSeconds"),
     )
+
+
+def _settle_write(found: Options, query: dict[str, str], kind: str) -> None:
+    """Add what the options of a write say."""
+    dry = query.get("dryRun", "")
+    if dry not in {"", "All"}:
+        raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("dryRun", [dry], ["All"])])
+    found.dry_run = bool(dry)
+    found.validation = query.get("fieldValidation") or "Warn"
+    if found.validation not in {"Strict", "Warn", "Ignore"}:
+        raise invalid(
+            kind, "meta.k8s.io", "", [causes.not_supported("fieldValidation", found.validation, ["", "Ignore", "Strict", "Warn"])]
+        )
+    found.manager = query.get("fieldManager", "")
+    if wrong := _manager_problem(found.manager):
+        raise invalid(kind, "meta.k8s.io", "", [wrong])
+    found.force = _flag(query, "force")
+    found.propagation = query.get("propagationPolicy", "")
+    found.orphan = _flag(query, "orphanDependents")
 
 
 def _manager_problem(manager: str) -> Cause | None:
@@ -158,14 +172,17 @@ def _manager_problem(manager: str) -> Cause | None:
     return None
 
 
-def _number(query: dict[str, str], name: str) -> int:
-    text = query.get(name, "")
-    if not text:
-        return 0
+def _number(query: dict[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
     try:
-        return int(text)
+        found = int(text)
     except ValueError:
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not -(1 << 63) <= found < 1 << 63:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return found
 
 
 def _flag(query: dict[str, str], name: str) -> bool | None:

@@ -186,7 +186,7 @@ class ApiServer:
         if found is None or (found.group, found.version) == ("", ""):
             return await self._other(request, attributes), attributes
         resource = self.registry.find(found.group, found.version, found.plural)
-        opts = options(request.query, request.method)
+        opts = options(request.query, request.method, named=bool(found.name))
         action = verb(request.method, named=bool(found.name), watches=opts.watch)
         attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, found.name)
         self._authorize(attributes)
@@ -216,7 +216,7 @@ class ApiServer:
             raise MethodNotAllowed(
                 f'{"create" if request.method == "POST" else action} is not supported on resources of kind "{qualified}"', subject=about
             )
-        accepted = form(request.header(b"accept")) if action != "deletecollection" else PLAIN
+        accepted = form(request.header(b"accept"))
         return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 
     def _authorize(self, attributes: Attributes) -> None:
@@ -228,7 +228,7 @@ class ApiServer:
     async def _review(self, request: Request, resource: Resource, user: User, action: str, warnings: list[str]) -> Response:
         if action != "create":
             raise MethodNotAllowed(NO_METHOD)
-        call = Call(self.parts, request, resource, action, "", "", "", options(request.query), PLAIN, user, warnings)
+        call = Call(self.parts, request, resource, action, "", "", "", options(request.query, request.method), PLAIN, user, warnings)
         return json_response(review(resource, await body_object(call), user, self._authorizer, rfc3339(self.parts.clock.now())), 201)
 
     async def _other(self, request: Request, attributes: Attributes) -> Response:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 
-from skerry.machinery import causes
 from skerry.machinery.document import dumps
-from skerry.machinery.errors import ApiError, Expired, invalid
+from skerry.machinery.errors import ApiError, Expired, Timeout
+from skerry.restapi import listoptions
 from skerry.restapi.cache import Event, Item, Watcher
 from skerry.restapi.context import Call
 from skerry.restapi.forms import RowMaker, metadata_only, served, table
@@ -32,18 +32,16 @@ SHORTEST, LONGEST = 1800.0, 3600.0
 async def watch(call: Call) -> Response:
     """Answer with a stream of events."""
     options = call.options
-    if options.match and options.initial_events is None:
-        cause = causes.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-        raise invalid("ListOptions", "meta.k8s.io", "", [cause])
-    if options.initial_events and options.match != "NotOlderThan":
-        cause = causes.forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-        raise invalid("ListOptions", "meta.k8s.io", "", [cause])
+    listoptions.check(options)
     selection = select(call.resource, call.namespace, options)
     asked = revision_of(options.revision, "resourceVersion")
     cache = call.cache
     initial: list[Item] = []
     if options.initial_events or (not asked and options.initial_events is None):
-        start = await fresh(call, asked)
+        try:
+            start = await fresh(call, asked)
+        except Timeout as error:
+            return Response(stream=_single(error))
         initial = [item for item in cache.rows.values() if selection.has(item)]
         watcher = Watcher([])
     elif not asked:
@@ -135,7 +133,11 @@ class _Stream:
         metadata: dict[str, object] = {"resourceVersion": str(max(self._revision, position))}
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        obj: dict[str, object] = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        form = self._call.form
         if self._rows is not None:
-            obj = table(resource, self._call.form, [], metadata, with_columns=False)
+            row = self._rows.row(Item(("", ""), self._revision, dumps(obj)), self._call.parts.clock.now())
+            obj = table(resource, form, [row], {"resourceVersion": metadata["resourceVersion"]}, with_columns=False)
+        elif form.kind:
+            obj = metadata_only(obj, form.version)
         return dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
