@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from bench.objects import a_cluster
 from skerry.kinds import cluster
-from skerry.machinery.compiled import fast
+from skerry.machinery import prune
+from skerry.machinery.compiled import surely_valid
+from skerry.machinery.invariants import is_valid
 from skerry.machinery.schema import OFTEN, Schema
-from skerry.machinery.validate import compile_schema
+from skerry.machinery.tidy import surely_tidy
 
 Json = dict[str, Any]
 NAMES = ("a", "b", "if", "x y", "'; raise SystemExit #", '"""')
@@ -85,15 +88,25 @@ VALUES = st.recursive(
     lambda below: st.one_of(st.lists(below, max_size=4), st.dictionaries(st.sampled_from(NAMES), below, max_size=4)),
     max_leaves=12,
 )
+OBJECTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
 
 
 @given(SCHEMAS, st.lists(VALUES, min_size=1, max_size=8))
 def test_what_the_compiled_check_lets_through_is_valid(schema: Json, values: list[Any]) -> None:
-    check, walk = fast(schema), compile_schema(schema)
+    check = surely_valid(schema)
     for value in values:
-        found: list[Any] = []
-        walk(value, "", found)
-        assert not (check(value) and found), (schema, value, found)
+        assert not check(value) or is_valid(schema, value), (schema, value)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), SCHEMAS, max_size=4), st.lists(OBJECTS, min_size=1, max_size=8), st.booleans())
+def test_what_the_compiled_check_finds_tidy_is_left_alone_by_pruning(properties: Json, values: list[Json], keeps: bool) -> None:
+    schema = {"type": "object", "properties": properties, "x-kubernetes-preserve-unknown-fields": keeps}
+    check = surely_tidy(schema, root=True)
+    for value in values:
+        if check(value):
+            pruned = copy.deepcopy(value)
+            assert prune.prune(schema, pruned) == []
+            assert pruned == value
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_what_the_compiled_check_lets_through_is_valid(schema: Json, values: lis
     ],
 )
 def test_plain_cases_are_decided_without_the_slow_walk(schema: Json, value: Any, valid: bool) -> None:
-    assert fast(schema)(value) is valid
+    assert surely_valid(schema)(value) is valid
 
 
 def test_nesting_beyond_what_python_can_compile_is_left_to_the_slow_walk() -> None:
@@ -125,8 +138,8 @@ def test_nesting_beyond_what_python_can_compile_is_left_to_the_slow_walk() -> No
     value: Any = "x"
     for _ in range(40):
         schema, value = {"type": "array", "items": schema}, [value]
-    assert fast(schema)(value)
-    assert not fast(schema)([[]] * 2 + [1])
+    assert surely_valid(schema)(value)
+    assert not surely_valid(schema)([[]] * 2 + [1])
 
 
 def test_an_object_that_breaks_a_rule_is_explained_however_often_the_kind_is_written() -> None:

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from msgspec import field
 
 from skerry.kinds.common import Conditions, Metadata, Shape
-from skerry.kinds.rules import bad, label_rule
+from skerry.kinds.rules import bad
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
+from skerry.machinery.names import namespace_name_problems
 from skerry.machinery.resource import Column, Look, Resource
 from skerry.machinery.schema import Schema
 
@@ -65,5 +66,6 @@ RESOURCE = Resource(
     selectable=("status.phase",),
     columns=(Column("Status", ".status.phase"), Column("Age", ".metadata.creationTimestamp", "date")),
     zero={"spec": {}, "status": {}},
-    rules=(label_rule, phase_rule),
+    naming=namespace_name_problems,
+    rules=(phase_rule,),
 )

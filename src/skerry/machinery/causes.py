@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from skerry.machinery.errors import Cause
-
-
-def go_value(value: Any) -> str:
-    """Write a value as Kubernetes prints it inside an error: strings quoted, the rest as JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return str(value)
+from skerry.machinery.gotext import quoted, shown
 
 
 def invalid(field: str, value: Any, detail: str) -> Cause:
     """Say that the value breaks a rule."""
-    return Cause("FieldValueInvalid", _with(f"Invalid value: {go_value(value)}", detail), field)
+    return Cause("FieldValueInvalid", _with(f"Invalid value: {shown(value)}", detail), field)
 
 
 def type_invalid(field: str, value: Any, detail: str) -> Cause:
     """Say that the value has the wrong type."""
-    return Cause("FieldValueTypeInvalid", _with(f"Invalid value: {go_value(value)}", detail), field)
+    return Cause("FieldValueTypeInvalid", _with(f"Invalid value: {shown(value)}", detail), field)
 
 
 def required(field: str, detail: str = "") -> Cause:
@@ -46,13 +31,13 @@ def forbidden(field: str, detail: str) -> Cause:
 
 def duplicate(field: str, value: Any) -> Cause:
     """Say that the value stands twice."""
-    return Cause("FieldValueDuplicate", f"Duplicate value: {go_value(value)}", field)
+    return Cause("FieldValueDuplicate", f"Duplicate value: {shown(value)}", field)
 
 
 def not_supported(field: str, value: Any, allowed: Iterable[str]) -> Cause:
     """Say which values are allowed."""
-    values = ", ".join(json.dumps(str(each)) for each in allowed)
-    return Cause("FieldValueNotSupported", _with(f"Unsupported value: {go_value(value)}", f"supported values: {values}"), field)
+    values = ", ".join(quoted(str(each)) for each in allowed)
+    return Cause("FieldValueNotSupported", _with(f"Unsupported value: {shown(value)}", f"supported values: {values}"), field)
 
 
 def too_long(field: str, most: int) -> Cause:

@@ -11,7 +11,8 @@ from typing import Any
 
 from skerry.machinery import causes
 from skerry.machinery.errors import BadRequest, Cause
-from skerry.machinery.names import label_value_problem, qualified_name_problem, subdomain_problem
+from skerry.machinery.gotext import marshalled, quoted
+from skerry.machinery.names import Naming, label_problems, label_value_problems, object_name_problems, qualified_name_problems
 
 Json = dict[str, Any]
 
@@ -102,72 +103,96 @@ def _wrong(field: str, value: Any, expected: str) -> BadRequest:
     return BadRequest(f"json: cannot unmarshal {go_type(value)} into Go struct field ObjectMeta.{field} of type {expected}")
 
 
-def validate(metadata: Json, *, namespaced: bool) -> list[Cause]:
-    """Return what is illegal in the metadata of a new object."""
+def validate(metadata: Json, *, namespaced: bool, path: str = "metadata", naming: Naming = object_name_problems) -> list[Cause]:
+    """Return what is illegal in the metadata of a new object, which stands at ``path``."""
     found = []
-    if metadata.get("generateName") and (problem := subdomain_problem(metadata["generateName"].rstrip("-.") or "a")):
-        found.append(causes.invalid("metadata.generateName", metadata["generateName"], problem))
+    if generate := metadata.get("generateName"):
+        found += [causes.invalid(f"{path}.generateName", generate, problem) for problem in naming(generate, prefix=True)]
     name = metadata.get("name", "")
     if not name:
-        found.append(causes.required("metadata.name", "name or generateName is required"))
-    elif problem := subdomain_problem(name):
-        found.append(causes.invalid("metadata.name", name, problem))
-    if not namespaced and metadata.get("namespace"):
-        found.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
-    return found + validate_mutable(metadata)
+        found.append(causes.required(f"{path}.name", "name or generateName is required"))
+    else:
+        found += [causes.invalid(f"{path}.name", name, problem) for problem in naming(name)]
+    namespace = metadata.get("namespace", "")
+    if namespaced:
+        found += [causes.invalid(f"{path}.namespace", namespace, problem) for problem in label_problems(namespace)]
+    elif namespace:
+        found.append(causes.forbidden(f"{path}.namespace", "not allowed on this type"))
+    found += _mutable(metadata, path)
+    finalizers = metadata.get("finalizers") or ()
+    found += [causes.invalid(f"{path}.finalizers", each, problem) for each in finalizers for problem in qualified_name_problems(each)]
+    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+        why = "finalizer orphan and foregroundDeletion cannot be both set"
+        found.append(causes.invalid(f"{path}.finalizers", list(finalizers), why))
+    return found
 
 
-def validate_mutable(metadata: Json) -> list[Cause]:
+def _mutable(metadata: Json, path: str) -> list[Cause]:
     """Return what is illegal in the part of the metadata that may change."""
     found: list[Cause] = []
+    if (metadata.get("generation") or 0) < 0:
+        found.append(causes.invalid(f"{path}.generation", metadata["generation"], "must be greater than or equal to 0"))
     for key, value in (metadata.get("labels") or {}).items():
-        if problem := qualified_name_problem(key):
-            found.append(causes.invalid("metadata.labels", key, problem))
-        if problem := label_value_problem(value):
-            found.append(causes.invalid("metadata.labels", value, problem))
+        found += [causes.invalid(f"{path}.labels", key, problem) for problem in qualified_name_problems(key)]
+        found += [causes.invalid(f"{path}.labels", value, problem) for problem in label_value_problems(value)]
     size = 0
     for key, value in (metadata.get("annotations") or {}).items():
-        if problem := qualified_name_problem(key.lower()):
-            found.append(causes.invalid("metadata.annotations", key, problem))
+        found += [causes.invalid(f"{path}.annotations", key, problem) for problem in qualified_name_problems(key.lower())]
         size += len(key.encode()) + len(value.encode())
     if size > MOST_ANNOTATION_BYTES:
-        found.append(causes.too_long("metadata.annotations", MOST_ANNOTATION_BYTES))
-    finalizers = metadata.get("finalizers") or ()
-    found += [causes.invalid("metadata.finalizers", each, problem) for each in finalizers if (problem := qualified_name_problem(each))]
-    found += _owners(metadata.get("ownerReferences") or ())
+        found.append(causes.too_long(f"{path}.annotations", MOST_ANNOTATION_BYTES))
+    if owners := metadata.get("ownerReferences"):
+        found += _owners(owners, f"{path}.ownerReferences")
     return found
 
 
 STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 
 
-def warnings(metadata: Json) -> list[str]:
-    """Return what is legal in the metadata and yet ill-advised."""
-    advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-    return [
-        f'metadata.finalizers: "{name}": {advice}'
-        for name in metadata.get("finalizers") or ()
-        if "/" not in name and name not in STANDARD_FINALIZERS
-    ]
-
-
-def _owners(owners: Any) -> list[Cause]:
-    found, controllers = [], []
-    for index, owner in enumerate(owners):
-        path = f"metadata.ownerReferences[{index}]"
-        missing = [name for name in ("apiVersion", "kind", "name", "uid") if not owner.get(name)]
-        found += [causes.required(f"{path}.{name}", "must not be empty") for name in missing]
-        if owner.get("controller"):
-            controllers.append(owner.get("name", ""))
-            if len(controllers) == 2:
-                found.append(
-                    causes.invalid(
-                        "metadata.ownerReferences",
-                        list(owners),
-                        f"Only one reference can have Controller set to true. Found {path}",
-                    )
-                )
+def warnings(metadata: Json, old: Json | None = None) -> list[str]:
+    """Return what is ill-advised about the finalizers that are new."""
+    found = []
+    before = (old or {}).get("finalizers") or ()
+    for name in sorted(set(metadata.get("finalizers") or ()).difference(before)):
+        advice = qualified_name_problems(name)
+        if "/" not in name and name not in STANDARD_FINALIZERS:
+            which = "name including a path (/)" if "." in name else "name"
+            advice = [*advice, f"prefer a domain-qualified finalizer {which} to avoid accidental conflicts with other finalizer writers"]
+        found += [f"metadata.finalizers: {quoted(name)}: {each}" for each in advice]
     return found
+
+
+OWNER = ("apiVersion", "kind", "name", "uid")
+
+
+def _owners(owners: list[Json], path: str) -> list[Cause]:
+    found: list[Cause] = []
+    controller = ""
+    for index, owner in enumerate(owners):
+        here = f"{path}[{index}]"
+        version = owner.get("apiVersion") or ""
+        if version and (version.count("/") > 1 or version.endswith("/")):
+            found.append(causes.invalid(f"{here}.apiVersion", version, "must be <group>/<version> or <version>"))
+        found += [causes.required(f"{here}.{name}", "must not be empty") for name in OWNER if not owner.get(name)]
+        if (version, owner.get("kind")) == ("v1", "Event"):
+            why = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(Cause("FieldValueInvalid", f"Invalid value: {_shown(owner)}: {why}", here))
+        if owner.get("controller"):
+            name = f"{owner.get('kind', '')}/{owner.get('name', '')}"
+            if controller:
+                why = f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {name}'
+                shown = ",".join(_shown(each) for each in owners)
+                found.append(Cause("FieldValueInvalid", f"Invalid value: [{shown}]: {why}", path))
+            controller = controller or name
+    return found
+
+
+def _shown(owner: Json) -> str:
+    """An owner reference as JSON, its fields in the order in which Kubernetes has them."""
+    fields = {name: owner.get(name) or "" for name in OWNER} | {
+        name: owner[name] for name in ("controller", "blockOwnerDeletion") if name in owner
+    }
+    return marshalled(fields, in_order=True)
 
 
 def validate_update(new: Json, old: Json) -> list[Cause]:
@@ -187,7 +212,7 @@ def validate_update(new: Json, old: Json) -> list[Cause]:
                     f"no new finalizers can be added if the object is being deleted, found new finalizers {go_strings(added)}",
                 )
             )
-    return found + validate_mutable(new)
+    return found + _mutable(new, "metadata")
 
 
 def go_strings(values: list[str]) -> str:

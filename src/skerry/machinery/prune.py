@@ -1,138 +1,121 @@
-"""What a schema does to an object before it is validated: unknown fields go, defaults come.
+"""Dropping what a schema does not know: fields, nulls, and what is odd in embedded metadata.
 
-Both are compiled once per schema into closures, one per position that has anything to do;
-positions without are skipped altogether. The rules are those of structural schemas:
+The compiled checks (``tidy.py``) find most objects clean; this module walks the others, in
+the order in which a kube-apiserver does:
 
-* a field that the schema does not name is dropped, unless its parent keeps unknown fields;
-* null in a field that is not nullable counts as absent, so that a default can take its place;
-* a default is filled in wherever its parent object exists, also in the place of a null that may not be.
+* a field that the schema does not name goes, unless its parent keeps unknown fields; inside
+  what is kept, named fields are pruned again;
+* null in a field that is neither nullable nor has a default goes;
+* an object inside the object keeps apiVersion, kind and metadata, whatever the schema says, and
+  its metadata is decoded as every object's is.
+
+The root's own metadata is not looked at here: see ``meta.py``.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
+from skerry.machinery import causes, meta
+from skerry.machinery.errors import BadRequest
+
 Json = dict[str, Any]
-Pruner = Callable[[Any, str, list[str]], None]
-Defaulter = Callable[[Any], None]
 
-EMBEDDED = frozenset(("apiVersion", "kind", "metadata"))
+TYPE_META = frozenset(("apiVersion", "kind", "metadata"))
 
 
-def pruner(schema: Json, *, root: bool = False) -> Pruner | None:
-    """Compile the pruning of one position; None where nothing can be pruned."""
-    if schema.get("type") == "array":
-        return _item_pruner(schema)
-    properties: Json = schema.get("properties") or {}
-    extra = schema.get("additionalProperties")
-    if not properties and schema.get("type") != "object":
-        return None
-    children = {name: pruner(prop) for name, prop in properties.items()}
-    if root or schema.get("x-kubernetes-embedded-resource"):
-        children["metadata"] = None  # ObjectMeta is not the schema's to prune: see meta.py
-    known = frozenset(properties) | (EMBEDDED if root or schema.get("x-kubernetes-embedded-resource") else frozenset())
-    keep = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
-    other = pruner(extra) if isinstance(extra, dict) else None
-    nulls = frozenset(name for name, prop in properties.items() if not prop.get("nullable"))
-    drop_other_nulls = isinstance(extra, dict) and not extra.get("nullable")
-    if isinstance(extra, dict):
-        return _map_pruner(other, drop_other_nulls)
+def prune(schema: Json, obj: Json) -> list[str]:
+    """Prune a whole object in place and return the paths dropped, sorted; raises BadRequest for embedded metadata of a wrong type."""
+    unknown: list[str] = []
+    _prune({**schema, "x-kubernetes-embedded-resource": True}, obj, "", unknown)
+    unknown.sort()
+    _drop_nulls(schema, obj)
+    inside: list[str] = []
+    _decode_embedded(schema, obj, "", inside)
+    return unknown + sorted(inside)
 
-    def prune(value: Any, path: str, unknown: list[str]) -> None:
-        if not isinstance(value, dict):
-            return
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _prune(schema: Json | None, value: Any, path: str, unknown: list[str]) -> None:
+    if isinstance(value, list):
+        items = (schema or {}).get("items")
+        if schema and schema.get("x-kubernetes-preserve-unknown-fields"):
+            if not items:
+                return
+            items = {**items, "x-kubernetes-preserve-unknown-fields": True}
+        for index, item in enumerate(value):
+            _prune(items, item, f"{path}[{index}]", unknown)
+    elif isinstance(value, dict):
+        _prune_members(schema or {}, value, path, unknown)
+
+
+def _prune_members(schema: Json, value: Json, path: str, unknown: list[str]) -> None:
+    properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
+    keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+    own = TYPE_META if schema.get("x-kubernetes-embedded-resource") else frozenset()
+    for name in list(value):
+        if name in own:
+            continue
+        if name in properties:
+            _prune(properties[name], value[name], _below(path, name), unknown)
+        elif extra:
+            _prune(extra if isinstance(extra, dict) else None, value[name], _below(path, name), unknown)
+        elif not keeps:
+            del value[name]
+            unknown.append(_below(path, name))
+
+
+def _drop_nulls(schema: Json | None, value: Any) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _drop_nulls((schema or {}).get("items"), item)
+    elif isinstance(value, dict):
         for name in list(value):
-            member = value[name]
-            if name in known:
-                if member is None and name in nulls:
-                    del value[name]
-                    continue
-                child = children.get(name)
-                if child is not None:
-                    child(member, f"{path}.{name}" if path else name, unknown)
-            elif not keep:
+            prop = _schema_of(schema, name)
+            if value[name] is None and prop is not None and not prop.get("nullable") and prop.get("default") is None:
                 del value[name]
-                unknown.append(f"{path}.{name}" if path else name)
-
-    return prune
-
-
-def _map_pruner(child: Pruner | None, drop_nulls: bool) -> Pruner:
-    def prune(value: Any, path: str, unknown: list[str]) -> None:
-        if not isinstance(value, dict):
-            return
-        for name in list(value):
-            member = value[name]
-            if member is None and drop_nulls:
-                del value[name]
-            elif child is not None:
-                child(member, f"{path}.{name}", unknown)
-
-    return prune
+            elif prop is not None:
+                _drop_nulls(prop, value[name])
 
 
-def _item_pruner(schema: Json) -> Pruner | None:
-    child = pruner(schema.get("items") or {})
-    if child is None:
+def _schema_of(schema: Json | None, name: str) -> Json | None:
+    """The schema of a member; None where there is none."""
+    if schema is None:
         return None
-
-    def prune(value: Any, path: str, unknown: list[str]) -> None:
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                child(item, f"{path}[{index}]", unknown)
-
-    return prune
+    found = (schema.get("properties") or {}).get(name, schema.get("additionalProperties"))
+    return found if isinstance(found, dict) else None
 
 
-def defaulter(schema: Json) -> Defaulter | None:
-    """Compile the defaulting of one position; None where there is no default below it."""
-    if schema.get("type") == "array":
-        child = defaulter(schema.get("items") or {})
-        return None if child is None else _each_item(child)
-    extra = schema.get("additionalProperties")
-    if isinstance(extra, dict):
-        child = defaulter(extra)
-        return None if child is None else _each_member(child)
-    properties: Json = schema.get("properties") or {}
-    defaults = {name: prop["default"] for name, prop in properties.items() if "default" in prop}
-    below = [(name, found) for name, prop in properties.items() if (found := defaulter(prop)) is not None]
-    if not defaults and not below:
-        return None
-    plain = [(name, value) for name, value in defaults.items() if not isinstance(value, dict | list)]
-    deep = [(name, value) for name, value in defaults.items() if isinstance(value, dict | list)]
-    nulls = frozenset(name for name in defaults if properties[name].get("nullable"))
-
-    def fill(value: Any) -> None:
-        if not isinstance(value, dict):
-            return
-        for name, default in plain:
-            if value.get(name) is None and not (name in nulls and name in value):
-                value[name] = default
-        for name, default in deep:
-            if value.get(name) is None and not (name in nulls and name in value):
-                value[name] = copy.deepcopy(default)
-        for name, child in below:
-            if name in value:
-                child(value[name])
-
-    return fill
+def _decode_embedded(schema: Json, value: Any, path: str, unknown: list[str]) -> None:
+    """Check the types of apiVersion, kind and metadata of every object inside the object."""
+    if isinstance(value, list):
+        items = schema.get("items") or {}
+        for index, item in enumerate(value if items else ()):
+            _decode_embedded(items, item, f"{path}[{index}]", unknown)
+    elif isinstance(value, dict):
+        if schema.get("x-kubernetes-embedded-resource"):
+            _decode_own(value, path, unknown)
+        for name, member in value.items():
+            prop = _schema_of(schema, name)
+            if prop is not None:
+                _decode_embedded(prop, member, _below(path, name), unknown)
 
 
-def _each_item(child: Defaulter) -> Defaulter:
-    def fill(value: Any) -> None:
-        if isinstance(value, list):
-            for item in value:
-                child(item)
+def _decode_own(value: Json, path: str, unknown: list[str]) -> None:
+    for name in ("apiVersion", "kind"):
+        if name in value and not isinstance(value[name], str):
+            raise _refused(f"{path}.{name}", value[name], "must be a string")
+    if "metadata" in value:
+        if value["metadata"] is None:
+            value["metadata"] = {}
+        try:
+            unknown += [f"{path}.{each}" for each in meta.decode(value["metadata"])]
+        except BadRequest as error:
+            raise _refused(f"{path}.metadata", value["metadata"], error.message) from error
 
-    return fill
 
-
-def _each_member(child: Defaulter) -> Defaulter:
-    def fill(value: Any) -> None:
-        if isinstance(value, dict):
-            for item in value.values():
-                child(item)
-
-    return fill
+def _refused(path: str, value: Any, why: str) -> BadRequest:
+    return BadRequest(f"{path}: {causes.invalid(path, value, why).message}")

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from skerry.machinery.errors import Cause
+from skerry.machinery.names import Naming, object_name_problems
 from skerry.machinery.schema import Schema
 
 Json: TypeAlias = dict[str, Any]
@@ -84,6 +85,8 @@ class Resource:
     create_only: bool = False
     zero: Json | None = field(default=None, compare=False)
     """What a new object holds before anybody sets a field: Kubernetes' own kinds are typed, and nobody owns their zero values."""
+    naming: Naming = field(default=object_name_problems, compare=False)
+    """What is wrong with an object's name, if anything."""
     hub: str = ""
     """The version objects are stored as, where a kind is served in several; empty: this one."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry.machinery.errors import BadRequest
-from skerry.machinery.names import label_value_problem, qualified_name_problem
+from skerry.machinery.names import label_value_problems, qualified_name_problems
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|>|<|[^\s=!(),<>]+)")
 OPERATORS = frozenset(("=", "==", "!=", "in", "notin", ">", "<"))
@@ -116,8 +116,7 @@ def _requirement(tokens: _Tokens) -> Requirement:
     key = tokens.take()
     if not key or key in "(),=!" or key in OPERATORS:
         raise fail(tokens.text, f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'")
-    problem = qualified_name_problem(key)
-    if problem:
+    if problem := "; ".join(qualified_name_problems(key)):
         raise fail(tokens.text, f'unable to parse requirement: <nil>: Invalid value: "{key}": {problem}')
     operator = tokens.peek()
     if negated or operator in {"", ","}:
@@ -130,8 +129,7 @@ def _requirement(tokens: _Tokens) -> Requirement:
         why = "for 'Gt', 'Lt' operators, the value must be an integer"
         raise fail(tokens.text, f'unable to parse requirement: values[0][{key}]: Invalid value: "{values[0]}": {why}')
     for value in values:
-        problem = label_value_problem(value)
-        if problem:
+        if problem := "; ".join(label_value_problems(value)):
             raise fail(tokens.text, f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {problem}')
     return Requirement(key, operator, frozenset(values))
 

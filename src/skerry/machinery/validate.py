@@ -1,393 +1,372 @@
-"""Validation against a structural schema, compiled once into closures.
+"""Why an object breaks its schema: every cause, in the words and the order of a kube-apiserver.
 
-Each position becomes a list of checks; the texts, kinds and paths of the causes are those of
-``kube-openapi``'s validator as ``apiextensions-apiserver`` reports them, because people and
-programs know them. A check appends causes and never raises. Lists that are sets or maps are
-checked for duplicates here too.
+The compiled checks (``compiled.py``) say yes or no and nearly always say yes. Where they say
+no, this module walks schema and value together, as ``kube-openapi``'s validator does, and
+collects :class:`Fault`s. People and programs know those texts, so its habits are kept:
+
+* a fault that was told already is not told again, even if another branch found it;
+* of the branches of ``anyOf`` and ``oneOf`` the one with the most passed checks is blamed, which
+  is why a :class:`Verdict` counts;
+* on an update, what was broken before and has not changed is forgiven (*ratcheting*), wherever
+  the old value can be found: map members by name, items of list-maps by key.
+
+One habit is not kept: where the schema asks for a string of some format, Kubernetes lets a list
+pass. Sorting: members are visited in the schema's order (Kubernetes' order is random).
+Duplicates in lists and embedded objects are judged in ``invariants.py``.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import json
-import re
-from collections.abc import Callable
-from datetime import datetime
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from skerry.machinery import causes
 from skerry.machinery.errors import Cause
+from skerry.machinery.formats import format_of, tester
+from skerry.machinery.gotext import number, quoted
+from skerry.machinery.patterns import matcher
 
 Json = dict[str, Any]
-Check = Callable[[Any, str, list[Cause]], None]
 
-BODY = "in body"
+TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+BIGGEST = 2**63
+EXACT = 2**53 - 1
 
 
-def type_name(value: Any) -> str:
-    """The JSON schema type of a value."""
+class Fault(NamedTuple):
+    """One fault: the validator's own text, by which repetitions are known, and the cause that the caller sees."""
+
+    text: str
+    cause: Cause
+
+
+class Absent:
+    """Stands for an old value that there is not."""
+
+
+ABSENT = Absent()
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found at one position and below: the faults by their text, and how many checks passed."""
+
+    faults: dict[str, Cause] = field(default_factory=dict)
+    matches: int = 0
+
+    def add(self, *faults: Fault) -> None:
+        """Add faults that were not told yet."""
+        for text, cause in faults:
+            self.faults.setdefault(text, cause)
+
+    def merge(self, other: Verdict) -> None:
+        """Add what another verdict found, and its count."""
+        for text, cause in other.faults.items():
+            self.faults.setdefault(text, cause)
+        self.matches += other.matches
+
+
+def explain(schema: Json, value: Any, old: Any = ABSENT, prefix: str = "") -> list[Cause]:
+    """Return the causes why a value breaks a schema; ``prefix`` goes before their fields (not into their texts)."""
+    found = judge(schema, value, "", old).faults
+    if not prefix:
+        return list(found.values())
+    return [Cause(each.kind, each.message, _under(prefix, each.field)) for each in found.values()]
+
+
+def _under(prefix: str, name: str) -> str:
+    return prefix if name == "<nil>" else f"{prefix}.{name}"
+
+
+def judge(schema: Json, value: Any, path: str, old: Any = ABSENT) -> Verdict:
+    """Judge one position; ``path`` begins with a dot below additional properties of the root, as Kubernetes writes it."""
+    verdict = Verdict()
+    types = types_of(schema)
     if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "array" if isinstance(value, list) else "object"
-
-
-PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-}
-
-
-@cache
-def pattern(text: str) -> re.Pattern[str]:
-    """Compile a schema's pattern; RE2's syntax is close enough to Python's for what schemas use."""
-    return re.compile(text.replace(r"\z", r"\Z"))
-
-
-def compile_schema(schema: Json) -> Check:
-    """Compile one position."""
-    kind = "" if schema.get("x-kubernetes-int-or-string") else schema.get("type", "")
-    nullable = bool(schema.get("nullable"))
-    inner = [check for check in (*_by_type(kind, schema), *_common(schema)) if check is not None]
-    expected = PYTHON_TYPES.get(kind)
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if value is None:
-            if kind and not nullable:
-                _wrong_type(value, kind, path, found)
-            return
-        if kind and not (isinstance(value, expected) if expected else _is_number(value, kind)):
-            _wrong_type(value, kind, path, found)
-            return
-        for each in inner:
-            each(value, path, found)
-
-    if schema.get("x-kubernetes-int-or-string"):
-        return _int_or_string(check)
-    return check
-
-
-def _int_or_string(check: Check) -> Check:
-    def either(value: Any, path: str, found: list[Cause]) -> None:
-        if value is None or isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-            check(value, path, found)
+        if types and not schema.get("nullable"):
+            verdict.add(_wrong_type(path, ",".join(types), "null"))
         else:
-            _wrong_type(value, "integer,string", path, found)
+            verdict.matches += 1
+        verdict.add(*_enum(schema, value, path))
+    else:
+        for check in _checks(schema, types, value):
+            verdict.merge(check(schema, value, path, old))
+            verdict.matches += 1
+        verdict.matches += 1
+    if verdict.faults and old is not ABSENT and _text(old) == _text(value):
+        verdict.faults.clear()
+    return verdict
 
-    return either
+
+Check = Callable[[Json, Any, str, Any], Verdict]
 
 
-def _is_number(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
+def _checks(schema: Json, types: tuple[str, ...], value: Any) -> Iterable[Check]:
+    """The checks that apply to a value, in Kubernetes' order."""
+    if types or format_of(schema):
+        yield _type
+    yield _combinations
+    if isinstance(value, str):
+        yield _string
+        if format_of(schema):
+            yield _format
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield _number
+    elif isinstance(value, list):
+        yield _list
+    yield _common
+    if isinstance(value, dict):
+        yield _object
+
+
+def types_of(schema: Json) -> tuple[str, ...]:
+    """The types that a schema takes; empty if it takes any."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return ("integer", "string")
+    return (schema["type"],) if schema.get("type") else ()
+
+
+def type_of(value: Any) -> str:
+    """The type of a value; whole numbers beyond 64 bits are floats, as they are for Go."""
+    if isinstance(value, int) and not isinstance(value, bool) and not -BIGGEST <= value < BIGGEST:
+        return "number"
+    return TYPES.get(type(value), "null")
+
+
+def child(path: str, name: str) -> str:
+    """The path of a declared member."""
+    return f"{path}.{name}" if path else name
+
+
+def _field(path: str) -> str:
+    return path.removeprefix(".") or "<nil>"
+
+
+def _fault(path: str, value: Any, rule: str) -> Fault:
+    text = f"{path} in body {rule}"
+    return Fault(text, causes.invalid(_field(path), value, text))
+
+
+def _plain(text: str) -> Fault:
+    return Fault(text, causes.invalid("<nil>", "", text))
+
+
+def _wrong_type(path: str, expected: str, found: str) -> Fault:
+    text = f"{path} in body must be of type {expected}: {quoted(found)}"
+    return Fault(text, causes.type_invalid(_field(path), found, text))
+
+
+def _one(*faults: Fault | None) -> Verdict:
+    return Verdict({fault.text: fault.cause for fault in faults if fault})
+
+
+def _type(schema: Json, value: Any, path: str, _: Any) -> Verdict:
+    types, name = types_of(schema), format_of(schema)
+    found = type_of(value)
+    alike = found == "number" and is_whole(value) and "integer" in types
+    fits = found in types or alike or (found == "integer" and "number" in types)
+    if name and not fits and not isinstance(value, str | list):
+        return _one(_wrong_type(path, name, {"integer": "int64", "number": "float64"}.get(found, "")))
+    if not fits and not (name and isinstance(value, str) and not {"integer", "number"} & set(types)):
+        return _one(_wrong_type(path, ",".join(types), found))
+    return Verdict(matches=1)
+
+
+def is_whole(value: float) -> bool:
+    """Whether Kubernetes takes a number for an integer: one that JavaScript can count to, give or take a billionth of it."""
+    if not -EXACT <= value <= EXACT:
         return False
-    if kind == "integer":
-        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return isinstance(value, int | float)
+    return value == round(value) or abs(value - round(value)) < abs(round(value)) * 1e-9
 
 
-def _wrong_type(value: Any, kind: str, path: str, found: list[Cause]) -> None:
-    got = type_name(value)
-    found.append(causes.type_invalid(path, got, f'{path} in body must be of type {kind}: "{got}"'))
+def _string(schema: Json, value: str, path: str, _: Any) -> Verdict:
+    size = len(value)
+    if (most := schema.get("maxLength")) is not None and size > most:
+        return _one(Fault(f"{path} in body should be at most {most} chars long", causes.too_long(_field(path), most)))
+    if (least := schema.get("minLength")) is not None and size < least:
+        return _one(_fault(path, value, f"should be at least {least} chars long"))
+    if (pattern := schema.get("pattern")) and not matcher(pattern)(value):
+        return _one(_fault(path, value, f"should match '{pattern}'"))
+    return Verdict()
 
 
-def _by_type(kind: str, schema: Json) -> list[Check | None]:
-    match kind:
-        case "string":
-            return [_first(_length(schema), _pattern(schema)), _format(schema)]
-        case "integer" | "number":
-            return [_range(schema), _width(schema)]
-        case "array":
-            return [_items(schema), _item_count(schema), _list_type(schema)]
-        case "object":
-            return [_member_count(schema), _members(schema)]
-        case "":
-            return [_members(schema) if schema.get("properties") or schema.get("required") else None]
-    return []
+def _format(schema: Json, value: str, path: str, _: Any) -> Verdict:
+    name = format_of(schema)
+    test = tester(name)
+    return Verdict() if test is None or test(value) else _one(_wrong_type(path, name, value))
 
 
-def _fail(path: str, value: Any, text: str, found: list[Cause]) -> None:
-    found.append(causes.invalid(path, value, f"{path} {BODY} {text}"))
+def _number(schema: Json, value: float, path: str, _: Any) -> Verdict:
+    verdict = Verdict(matches=1)
+    verdict.add(*_capacity(schema, value, "Checked", path))
+    for keyword, (prefix, judged) in BOUNDS.items():
+        bound = schema.get(keyword)
+        if bound is None:
+            continue
+        beyond = _capacity(schema, bound, prefix, path)
+        native = int if type_of(value) == "integer" and not beyond and int(bound) else float
+        rule = judged(schema, native(value), native(bound))
+        verdict.add(*beyond, *([_fault(path, native(value), rule)] if rule else []))
+    return verdict
 
 
-def _first(*checks: Check | None) -> Check | None:
-    """Report only what the first failing check finds, as Kubernetes does for the length and the pattern of a string."""
-    present = [check for check in checks if check is not None]
-    if len(present) < 2:
-        return present[0] if present else None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        before = len(found)
-        for each in present:
-            each(value, path, found)
-            if len(found) > before:
-                return
-
-    return check
+def _multiple(_: Json, value: float, factor: float) -> str:
+    if factor <= 0:
+        return ""
+    quotient = value / factor if factor >= 1 else 1 / factor * value
+    whole = value % factor == 0 if isinstance(value, int) else is_whole(quotient)
+    return "" if whole else f"should be a multiple of {number(factor)}"
 
 
-def _length(schema: Json) -> Check | None:
-    low, high = schema.get("minLength"), schema.get("maxLength")
-    if low is None and high is None:
-        return None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        size = len(value)
-        if high is not None and size > high:
-            found.append(causes.too_long(path, high))
-        if low is not None and size < low:
-            _fail(path, value, f"should be at least {low} chars long", found)
-
-    return check
+def _least(schema: Json, value: float, bound: float) -> str:
+    if schema.get("exclusiveMinimum"):
+        return f"should be greater than {number(bound)}" if value <= bound else ""
+    return f"should be greater than or equal to {number(bound)}" if value < bound else ""
 
 
-def _pattern(schema: Json) -> Check | None:
-    text = schema.get("pattern")
-    if not text:
-        return None
-    search = pattern(text).search
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if not search(value):
-            _fail(path, value, f"should match '{text}'", found)
-
-    return check
+def _most(schema: Json, value: float, bound: float) -> str:
+    if schema.get("exclusiveMaximum"):
+        return f"should be less than {number(bound)}" if value >= bound else ""
+    return f"should be less than or equal to {number(bound)}" if value > bound else ""
 
 
-def _range(schema: Json) -> Check | None:
-    low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
-    if low is None and high is None and step is None:
-        return None
-    open_low, open_high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if high is not None and (value >= high if open_high else value > high):
-            _fail(path, value, f"should be less than {'' if open_high else 'or equal to '}{causes.go_value(high)}", found)
-        if low is not None and (value <= low if open_low else value < low):
-            _fail(path, value, f"should be greater than {'' if open_low else 'or equal to '}{causes.go_value(low)}", found)
-        if step is not None and value % step:
-            _fail(path, value, f"should be a multiple of {causes.go_value(step)}", found)
-
-    return check
+BOUNDS = {"multipleOf": ("MultipleOf", _multiple), "minimum": ("Minimum boundary", _least), "maximum": ("Maximum boundary", _most)}
 
 
-def _width(schema: Json) -> Check | None:
-    """Integers of 32 and 64 bits; the cause has no field, as Kubernetes reports it."""
-    bits = {"int32": 32, "int64": 64}.get(schema.get("format", ""))
-    if bits is None:
-        return None
-    most = 2 ** (bits - 1)
+def _capacity(schema: Json, value: float, prefix: str, path: str) -> list[Fault]:
+    """Whether a number fits the type and its format."""
+    types, name = types_of(schema), format_of(schema)
+    if types == ("integer",):
+        most = 2**31 if name == "int32" else BIGGEST
+        if value == value // 1 and -most <= value < most:
+            return []
+    elif name != "float" or abs(value) < 3.4028235677973366e38:
+        return []
+    suffix = f"with format {name}" if name else "(default format)"
+    return [_plain(f"{prefix} value must be of type {types[0]} {suffix} in {path}")]
 
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if not -most <= value < most:
-            found.append(causes.invalid("<nil>", "", f"Checked value must be of type integer with format int{bits} in {path}"))
 
-    return check
-
-
-def _items(schema: Json) -> Check | None:
+def _list(schema: Json, value: list[Any], path: str, old: Any) -> Verdict:
+    verdict = Verdict()
     items = schema.get("items")
-    if not items:
-        return None
-    item = compile_schema(items)
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        for index, each in enumerate(value):
-            item(each, f"{path}[{index}]", found)
-
-    return check
-
-
-def _item_count(schema: Json) -> Check | None:
-    low, high, unique = schema.get("minItems"), schema.get("maxItems"), schema.get("uniqueItems")
-    if low is None and high is None and not unique:
-        return None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if low is not None and len(value) < low:
-            _fail(path, len(value), f"should have at least {low} items", found)
-        if high is not None and len(value) > high:
-            found.append(causes.too_many(path, len(value), high))
-
-    return check
-
-
-def _list_type(schema: Json) -> Check | None:
-    kind = schema.get("x-kubernetes-list-type")
-    if kind not in {"set", "map"}:
-        return None
-    keys = schema.get("x-kubernetes-list-map-keys", [])
-    properties = (schema.get("items") or {}).get("properties") or {}
-    defaults = {key: properties[key].get("default") for key in keys if "default" in properties.get(key, {})}
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        seen = set()
+    if items:
+        before = _old_items(schema, value, old)
         for index, item in enumerate(value):
-            if keys and not isinstance(item, dict):
-                continue  # its type is wrong, and that is said elsewhere
-            mark = {key: item.get(key, defaults.get(key)) for key in keys if key in item or key in defaults} if keys else item
-            text = json.dumps(mark, sort_keys=True)
-            if text in seen:
-                found.append(causes.duplicate(f"{path}[{index}]", mark))
-            seen.add(text)
-
-    return check
-
-
-def _member_count(schema: Json) -> Check | None:
-    low, high = schema.get("minProperties"), schema.get("maxProperties")
-    if low is None and high is None:
-        return None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if low is not None and len(value) < low:
-            _fail(path, len(value), f"should have at least {low} properties", found)
-        if high is not None and len(value) > high:
-            found.append(causes.too_many(path, len(value), high))
-
-    return check
+            verdict.merge(judge(items, item, f"{path}[{index}]", before.get(index, ABSENT)))
+    size = len(value)
+    if (least := schema.get("minItems")) is not None and size < least:
+        verdict.add(_fault(path, size, f"should have at least {least} items"))
+    if (most := schema.get("maxItems")) is not None and size > most:
+        verdict.add(Fault(f"{path} in body should have at most {most} items", causes.too_many(_field(path), size, most)))
+    if schema.get("uniqueItems") and len({_text(item) for item in value}) < size:
+        verdict.add(_fault(path, "", "shouldn't contain duplicates"))
+    verdict.matches += 1
+    return verdict
 
 
-def _members(schema: Json) -> Check | None:
-    children = {name: compile_schema(prop) for name, prop in (schema.get("properties") or {}).items()}
-    required = schema.get("required") or ()
-    extra = schema.get("additionalProperties")
-    other = compile_schema(extra) if isinstance(extra, dict) else None
-    embedded = bool(schema.get("x-kubernetes-embedded-resource"))
-    if not children and not required and other is None and not embedded:
-        return None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if not isinstance(value, dict):
-            return
-        for name, member in value.items():
-            child = children.get(name, other)
-            if child is not None:
-                child(member, f"{path}.{name}" if path else name, found)
-        found.extend(causes.required(f"{path}.{name}" if path else name) for name in required if name not in value)
-        if embedded:
-            found.extend(causes.required(f"{path}.{name}") for name in ("apiVersion", "kind") if not value.get(name))
-
-    return check
+def _old_items(schema: Json, new: list[Any], old: Any) -> Mapping[int, Any]:
+    """The old items of a list-map by the index of the new ones; nothing for any other list."""
+    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list):
+        return {}
+    keys = schema.get("x-kubernetes-list-map-keys", ())
+    marks = {_mark(item, keys): item for item in reversed(old) if isinstance(item, dict)}
+    found = ((index, marks.get(_mark(item, keys), ABSENT)) for index, item in enumerate(new) if isinstance(item, dict))
+    return {index: item for index, item in found if item is not ABSENT}
 
 
-def _common(schema: Json) -> list[Check | None]:
-    return [_enum(schema), _combined(schema)]
+def _mark(item: Json, keys: Iterable[str]) -> str:
+    return _text([item.get(key) for key in keys])
 
 
-def _enum(schema: Json) -> Check | None:
+def _text(value: Any) -> str:
+    """A value in a form that tells true from 1, which Python's own comparison does not."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _common(schema: Json, value: Any, path: str, _: Any) -> Verdict:
+    return _one(*_enum(schema, value, path))
+
+
+def _enum(schema: Json, value: Any, path: str) -> list[Fault]:
     allowed = schema.get("enum")
-    if allowed is None:
-        return None
-    names = [each if isinstance(each, str) else json.dumps(each) for each in allowed]
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if value not in allowed:
-            found.append(causes.not_supported(path, value, names))
-
-    return check
+    if not allowed or any(each == value and isinstance(each, bool) == isinstance(value, bool) for each in allowed if each is not None):
+        return []
+    names = [each if isinstance(each, str) else json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in allowed]
+    return [Fault(f"{path} in body should be one of {names}", causes.not_supported(_field(path), value, names))]
 
 
-def _combined(schema: Json) -> Check | None:
-    every = [compile_schema(each) for each in schema.get("allOf") or ()]
-    some = [compile_schema(each) for each in schema.get("anyOf") or ()]
-    one = [compile_schema(each) for each in schema.get("oneOf") or ()]
-    never = compile_schema(schema["not"]) if schema.get("not") else None
-    if not (every or some or one or never):
-        return None
-
-    def passes(check: Check, value: Any, path: str) -> bool:
-        inner: list[Cause] = []
-        check(value, path, inner)
-        return not inner
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        for each in every:
-            each(value, path, found)
-        if some and not any(passes(each, value, path) for each in some):
-            _fail(
-                path,
-                value if not isinstance(value, dict | list) else "",
-                "must validate at least one schema (anyOf)".replace("in body ", ""),
-                found,
-            )
-        if one and (valid := sum(passes(each, value, path) for each in one)) != 1:
-            many = f"Found {valid} valid alternatives" if valid else "Found none valid"
-            found.append(causes.invalid("<nil>", "", f'"{path}" must validate one and only one schema (oneOf). {many}'))
-        if never is not None and passes(never, value, path):
-            _fail(path, value if not isinstance(value, dict | list) else "", "must not validate the schema (not)", found)
-
-    return check
+def _object(schema: Json, value: Json, path: str, old: Any) -> Verdict:
+    verdict = Verdict()
+    size = len(value)
+    if (least := schema.get("minProperties")) is not None and size < least:
+        verdict.add(_fault(path, size, f"should have at least {least} properties"))
+    if (most := schema.get("maxProperties")) is not None and size > most:
+        verdict.add(Fault(f"{path} in body should have at most {most} properties", causes.too_many(_field(path), size, most)))
+    properties: Json = schema.get("properties") or {}
+    extra = schema.get("additionalProperties")
+    before = old if isinstance(old, dict) else {}
+    for name, member in value.items():
+        if name not in properties and extra is False:
+            verdict.add(_forbidden(path, name))
+        elif name not in properties and isinstance(extra, dict):
+            verdict.merge(judge(extra, member, f"{path}.{name}", before.get(name, ABSENT)))
+    for name, prop in properties.items():
+        if name in value:
+            known = before.get(name, ABSENT) if path or name not in {"apiVersion", "kind"} else ABSENT
+            verdict.merge(judge(prop, value[name], child(path, name), known))
+    for name in schema.get("required") or ():
+        if name not in value:
+            verdict.add(Fault(f"{path}.{name} in body is required", causes.required(_field(f"{path}.{name}"))))
+    return verdict
 
 
-def _is_time(value: str) -> bool:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", value):
-        return False
-    try:
-        datetime.fromisoformat(re.sub(r"\.\d+", "", value.upper()))
-    except ValueError:
-        return False
-    return True
+def _forbidden(path: str, name: str) -> Fault:
+    text = f"{path}.{name} in body is a forbidden property"
+    return Fault(text, causes.invalid(_field(path), name, text))
 
 
-def _is_base64(value: str) -> bool:
-    try:
-        base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
+def _combinations(schema: Json, value: Any, path: str, _: Any) -> Verdict:
+    verdict = Verdict()
+    if branches := schema.get("anyOf"):
+        _any_of([judge(each, value, path) for each in branches], path, verdict)
+    if branches := schema.get("oneOf"):
+        _one_of([judge(each, value, path) for each in branches], path, verdict)
+    if branches := schema.get("allOf"):
+        _all_of([judge(each, value, path) for each in branches], path, verdict)
+    if "not" in schema and not judge(schema["not"], value, path).faults:
+        verdict.add(_plain(f"{quoted(path)} must not validate the schema (not)"))
+    verdict.matches += 1
+    return verdict
 
 
-def _address(version: int) -> Callable[[str], bool]:
-    def valid(value: str) -> bool:
-        try:
-            return ipaddress.ip_address(value).version == version
-        except ValueError:
-            return False
-
-    return valid
+def _best(branches: Iterable[Verdict]) -> Verdict:
+    """The first of those branches that passed the most checks."""
+    return max(branches, key=lambda each: each.matches)
 
 
-def _is_cidr(value: str) -> bool:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return False
-    return "/" in value
+def _any_of(branches: list[Verdict], path: str, verdict: Verdict) -> None:
+    passed = next((each for each in branches if not each.faults), None)
+    if passed is None:
+        verdict.add(_plain(f"{quoted(path)} must validate at least one schema (anyOf)"))
+    verdict.merge(passed or _best(branches))
 
 
-FORMATS: dict[str, Callable[[str], bool]] = {
-    "date-time": _is_time,
-    "byte": _is_base64,
-    "ipv4": _address(4),
-    "ipv6": _address(6),
-    "cidr": _is_cidr,
-    "uuid": lambda value: bool(re.fullmatch(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", value)),
-    "uri": lambda value: bool(re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$|^/", value)),
-    "email": lambda value: bool(re.fullmatch(r"[^@\s]+@[^@\s]+", value)),
-    "hostname": lambda value: bool(re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", value)),
-}
+def _one_of(branches: list[Verdict], path: str, verdict: Verdict) -> None:
+    passed = [each for each in branches if not each.faults]
+    if len(passed) == 1:
+        verdict.merge(passed[0])
+        return
+    why = f"Found {len(passed)} valid alternatives" if passed else "Found none valid"
+    verdict.add(_plain(f"{quoted(path)} must validate one and only one schema (oneOf). {why}"))
+    if not passed:
+        verdict.merge(_best(branches))
 
 
-def _format(schema: Json) -> Check | None:
-    name = schema.get("format", "")
-    valid = FORMATS.get(name)
-    if valid is None:
-        return None
-
-    def check(value: Any, path: str, found: list[Cause]) -> None:
-        if not valid(value):
-            found.append(causes.type_invalid(path, value, f'{path} in body must be of type {name}: "{value}"'))
-
-    return check
+def _all_of(branches: list[Verdict], path: str, verdict: Verdict) -> None:
+    for each in branches:
+        verdict.merge(each)
+    broken = sum(1 for each in branches if each.faults)
+    if broken:
+        verdict.add(_plain(f"{quoted(path)} must validate all the schemas (allOf){'. None validated' if broken == len(branches) else ''}"))

@@ -77,11 +77,10 @@ def settle(call: Call, value: Json, doubled: list[str]) -> None:
     if value.get("metadata") is None:
         value["metadata"] = {}
     try:
-        unknown = meta.decode(value["metadata"])
+        unknown = meta.decode(value["metadata"]) + call.resource.schema.prune(value)
     except BadRequest as error:
         resource = call.resource
         raise BadRequest(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {error}') from error
-    unknown += call.resource.schema.prune(value)
     policy = call.options.validation
     if policy == "Ignore" or not (unknown or doubled):
         return

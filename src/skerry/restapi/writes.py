@@ -132,15 +132,18 @@ def complete(call: Call, obj: Json) -> None:
 def validate(call: Call, obj: Json, old: Json | None) -> None:
     """Hold an object against metadata's rules, the schema and the kind's rules, in that order; raises Invalid with every cause."""
     resource, metadata = call.resource, obj["metadata"]
-    found = meta.validate(metadata, namespaced=resource.namespaced) if old is None else meta.validate_update(metadata, old["metadata"])
-    found += resource.schema.validate(obj)
-    call.warnings += [warning for warning in meta.warnings(metadata) if warning not in call.warnings]
+    if old is None:
+        found = meta.validate(metadata, namespaced=resource.namespaced, naming=resource.naming)
+    else:
+        found = meta.validate_update(metadata, old["metadata"])
+    found += resource.schema.validate(obj, old, status=call.subresource == "status")
     if not found:
         look = Look(obj, old, status=call.subresource == "status")
         for rule in resource.rules:
             found += rule(look)
     if found:
         raise invalid(resource.kind, resource.group, metadata.get("name", ""), found)
+    call.warnings += meta.warnings(metadata, old and old["metadata"])
 
 
 def writer(call: Call, *, applies: bool = False) -> ownership.Writer:

@@ -76,7 +76,6 @@ TOKENS = [
     continued("with revision 0", "&resourceVersion=0"),
     continued("cut off", "x"),
     continued("in another namespace", "", "/apis/diff.skerry.dev/v1/namespaces/default/widgets"),
-    continued("of another kind", "", "${P}"),
     continued("as a watch", "&watch=1&timeoutSeconds=1"),
     scenario("continue/as a table", *THREE, PAGE, get("${W}?continue=${next}", headers={"accept": TABLE})),
     scenario("continue/as partial objects", *THREE, PAGE, get("${W}?continue=${next}&limit=1", headers={"accept": PARTIAL_LIST})),
