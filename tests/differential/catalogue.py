@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tests.differential.scenario import Scenario
-from tests.differential.scenarios import applying, builtin, changing, creating, deleting, listing, owning, reading
+from tests.differential.scenarios import applying, builtin, changing, creating, deleting, listing, owning, reading, writing
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
-    scenario for module in (creating, changing, applying, reading, listing, deleting, owning, builtin) for scenario in module.SCENARIOS
+    scenario
+    for module in (creating, changing, applying, reading, listing, deleting, owning, writing, builtin)
+    for scenario in module.SCENARIOS
 )
 
 

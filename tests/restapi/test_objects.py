@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.restapi.door import Caller
 
 CLUSTERS = "/apis/fleet.skerry.dev/v1alpha1/namespaces/ns/clusters"
@@ -224,3 +226,16 @@ async def test_secrets_take_plain_text_and_keep_it_encoded(call: Caller) -> None
     bad = await call.patch("/api/v1/namespaces/ns/secrets/s", {"data": {"password": "not base64!"}})
     assert bad.code == 422
     assert "not base64!" not in bad.body.decode()
+
+
+async def test_a_generated_name_that_is_taken_is_generated_again_and_at_last_refused(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = iter(["aaaaa", "aaaaa", "bbbbb", *["aaaaa"] * 8])
+    monkeypatch.setattr("skerry.restapi.writes.random.choices", lambda *_, **__: next(letters))
+    path, body = "/api/v1/namespaces/ns/configmaps", {"metadata": {"generateName": "made-"}}
+    assert [(await call("POST", path, body)).json["metadata"]["name"] for _ in range(2)] == ["made-aaaaa", "made-bbbbb"]
+    refused = await call("POST", path, body)
+    assert refused.code == 409
+    assert refused.json["message"] == (
+        'configmaps "made-aaaaa" already exists, the server was not able to generate a unique name for the object'
+    )
+    assert refused.headers["retry-after"] == "1"

@@ -22,7 +22,7 @@ from skerry.restapi.context import Call
 from skerry.restapi.decode import JSON, PROTOBUF, YAML, decode
 from skerry.restapi.forms import list_body
 from skerry.restapi.negotiate import body_type
-from skerry.restapi.reads import fresh, page
+from skerry.restapi.reads import fresh, list_metadata, page
 from skerry.restapi.response import Response, json_response
 from skerry.restapi.selection import select
 from skerry.restapi.status import success
@@ -167,20 +167,21 @@ async def delete_all(call: Call) -> Response:
     """Answer a DELETE of a collection: every object that the selectors choose."""
     options = await _options(call)
     await fresh(call, None)
-    found, revision, _, _ = await page(call, select(call.resource, call.namespace, call.options))
+    found, revision, token, left = await page(call, select(call.resource, call.namespace, call.options))
     for item in found:
         call.namespace, call.name = item.place
         present = call.cache.rows.get(item.place)
         for _ in range(TRIES):
             if present is None:
                 break
+            _preconditions(call, present, options)
             try:
                 await _remove(call, present, options)
                 break
             except RevisionConflict as error:
                 row = error.current
                 present = Item(item.place, row.revision, row.value) if row else None
-    metadata = {"resourceVersion": str(revision)} | ({} if call.resource.strategic or call.form.kind else {"continue": ""})
+    metadata = list_metadata(call, revision, token, left)
     body = await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), "")
     return Response(body)
 

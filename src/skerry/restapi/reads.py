@@ -110,6 +110,12 @@ async def items(call: Call) -> Response:
     selection = select(call.resource, call.namespace, options)
     include = call.request.query.get("includeObject", "")
     found, revision, token, remaining = await page(call, selection)
+    metadata = list_metadata(call, revision, token, remaining)
+    return Response(await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), include))
+
+
+def list_metadata(call: Call, revision: int, token: Continue | None, remaining: int | None) -> dict[str, object]:
+    """The metadata of a list, out of what ``page`` found."""
     metadata: dict[str, object] = {"resourceVersion": str(revision)}
     if not call.resource.strategic and not call.form.kind:
         metadata["continue"] = ""  # as custom resources have it; Kubernetes' own kinds leave it out
@@ -117,7 +123,7 @@ async def items(call: Call) -> Response:
         metadata["continue"] = token.encode()
         if remaining is not None:
             metadata["remainingItemCount"] = remaining
-    return Response(await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), include))
+    return metadata
 
 
 async def page(call: Call, selection: Selection) -> tuple[list[Item], int, Continue | None, int | None]:

@@ -146,10 +146,15 @@ def _list_options(query: dict[str, str]) -> Options:
 
 def _settle_write(found: Options, query: dict[str, str], kind: str) -> None:
     """Add what the options of a write say."""
-    dry = query.get("dryRun", "")
-    if dry not in {"", "All"}:
+    dry = query.get("dryRun")
+    if dry not in {None, "All"}:
         raise invalid(kind, "meta.k8s.io", "", [causes.not_supported("dryRun", [dry], ["All"])])
     found.dry_run = bool(dry)
+    if kind == "DeleteOptions":
+        _number(query, "gracePeriodSeconds")  # nothing here takes time to end, but a mistake is one
+        found.propagation = query.get("propagationPolicy", "")
+        found.orphan = _flag(query, "orphanDependents")
+        return
     found.validation = query.get("fieldValidation") or "Warn"
     if found.validation not in {"Strict", "Warn", "Ignore"}:
         raise invalid(
@@ -159,8 +164,6 @@ def _settle_write(found: Options, query: dict[str, str], kind: str) -> None:
     if wrong := _manager_problem(found.manager):
         raise invalid(kind, "meta.k8s.io", "", [wrong])
     found.force = _flag(query, "force")
-    found.propagation = query.get("propagationPolicy", "")
-    found.orphan = _flag(query, "orphanDependents")
 
 
 def _manager_problem(manager: str) -> Cause | None:

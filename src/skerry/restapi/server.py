@@ -165,7 +165,7 @@ class ApiServer:
         response.headers = [
             *response.headers,
             (b"audit-id", request_id.encode()),
-            *((b"warning", f"299 - {dumps(text).decode()}".encode("ascii", "replace")) for text in warnings),
+            *((b"warning", f"299 - {dumps(text).decode()}".encode()) for text in warnings),
         ]
         await self._send(response, request, receive, send)
 

@@ -39,6 +39,7 @@ from skerry.store.contract import RevisionConflict, Value, Write
 Json = dict[str, Any]
 
 TRIES = 6
+NAME_TRIES = 8
 SERVER_SET = frozenset(("generation", "creationTimestamp", "deletionGracePeriodSeconds"))
 """What a caller may send and the server quietly keeps."""
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -52,14 +53,27 @@ async def create(call: Call) -> Response:
 
 
 async def insert(call: Call, obj: Json) -> Item:
-    """Store a new object."""
-    resource, metadata = call.resource, obj["metadata"]
+    """Store a new object, under a name that is free if one is to be generated."""
+    metadata = obj["metadata"]
     settle_namespace(call, metadata)
     if metadata.get("resourceVersion") not in {None, "", "0"}:
         raise BadRequest("resourceVersion should not be set on objects to be created")
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
-    if generated:
-        metadata["name"] = metadata["generateName"][:58] + "".join(random.choices(ALPHABET, k=5))
+    for left in reversed(range(NAME_TRIES if generated else 1)):
+        new = obj
+        if generated:
+            new = copy.deepcopy(obj)
+            new["metadata"]["name"] = metadata["generateName"][:58] + "".join(random.choices(ALPHABET, k=5))
+        try:
+            return await _insert(call, new)
+        except RevisionConflict as error:
+            if not left:
+                raise _taken(call, new["metadata"], error) from None
+    raise AssertionError("unreachable")
+
+
+async def _insert(call: Call, obj: Json) -> Item:
+    resource, metadata = call.resource, obj["metadata"]
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(name, None)
     metadata["uid"] = new_uid()
@@ -78,17 +92,20 @@ async def insert(call: Call, obj: Json) -> Item:
         namespaces.on_create(obj)  # what the server sets is owned by nobody
     validate(call, obj, None)
     call.name = metadata.get("name", "")
-    try:
-        return await store(call, obj, 0)
-    except RevisionConflict:
-        if generated:
-            raise conflict_on_generated(call) from None
-        raise already_exists(resource.plural, resource.group, call.name) from None
+    return await store(call, obj, 0)
 
 
-def conflict_on_generated(call: Call) -> ApiError:
-    """Say that a generated name was taken; the client tries again."""
-    return already_exists(call.resource.plural, call.resource.group, call.name)
+def _taken(call: Call, metadata: Json, error: RevisionConflict) -> ApiError:
+    """Say that the name of a new object is taken, and whether to try again helps."""
+    found = already_exists(call.resource.plural, call.resource.group, call.name)
+    item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
+    value = error.current.value if error.current else item.value if item else b"{}"
+    if (loads(value).get("metadata") or {}).get("deletionTimestamp"):
+        found.message = f"object is being deleted: {found.message}"
+    if metadata.get("generateName"):
+        found.message += ", the server was not able to generate a unique name for the object"
+        found.retry_after = 1
+    return found
 
 
 def settle_namespace(call: Call, metadata: Json) -> None:
