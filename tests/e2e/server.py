@@ -37,7 +37,7 @@ class Server:
         """Start the server and wait until it can be used."""
         before = self.kubeconfig.stat().st_mtime_ns if self.kubeconfig.exists() else 0
         self.launch()
-        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 60, self.log)
+        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 120, self.log)
         assert not self._ended(), self.log.read_text()[-3000:]
 
     def launch(self) -> None:

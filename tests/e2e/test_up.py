@@ -144,16 +144,6 @@ def test_a_site_whose_api_is_away_is_said_to_be_and_comes_back(up: Server) -> No
     up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=120s")
 
 
-@pytest.mark.peer("kubernetes")
-def test_killed_in_the_middle_it_goes_on_after_a_new_start(tmp_path: Path) -> None:
-    with running(tmp_path, "--sim") as server:
-        server.kubectl("wait", "--for=jsonpath={.status.phase}=Connected", "managementcluster/demo", "--timeout=120s")
-        server.kubectl("apply", "-f", EXAMPLE)
-        server.stop(signal.SIGKILL)
-        server.start()
-        server.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.first", "--timeout=120s")
-
-
 def test_it_stops_cleanly_when_it_is_told_to(tmp_path: Path) -> None:
     with running(tmp_path, "--sim") as server:
         assert server.stop(signal.SIGTERM) == 0

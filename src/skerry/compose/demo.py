@@ -15,7 +15,7 @@ from skerry.agent import identity as identities
 from skerry.agent.main import Agent, AgentSettings
 from skerry.apiserver.http import Door
 from skerry.client.connection import Connection
-from skerry.client.contract import Ref
+from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.compose.embedded import Running
 from skerry.compose.settings import ServerSettings
@@ -33,6 +33,8 @@ from skerry.sim.site import Site
 NAME = "demo"
 PROVISIONERS = ("team-a", "team-b")
 MANAGER = "skerry-demo"
+POPULATED = f"{GROUP}/demonstrated"
+"""Annotation of the management cluster: its demonstration clusters were made."""
 
 MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
 CLUSTERS, POOLS = Ref(GROUP, VERSION, "clusters"), Ref(GROUP, VERSION, "nodepools")
@@ -72,7 +74,7 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
     async with site.api.running(), door.open():
         target = Connection(f"https://127.0.0.1:{door.port}", ca=authority.bundle, token=site.token)
         async with site.running(target, PROVISIONERS):
-            first = await _announce(running.client)
+            await _announce(running.client)
             folder = settings.data / "demo" / "agent"
             identity = identities.load(folder)
             if identity is None or identity.expired(clock.now()):
@@ -83,19 +85,15 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
                 agent = Agent(identity, AgentSettings(target, folder), client, clock)
                 owner.spawn(agent.run(), "agent")
                 await _room(running.client, clock)
-                if first:
-                    await _populate(running.client)
+                await _populate(running.client)
                 yield
 
 
-async def _announce(client: HttpClient) -> bool:
-    """Make the management cluster; True if it was not there before."""
+async def _announce(client: HttpClient) -> None:
+    """Make the management cluster, if it is not there."""
     body = {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": NAME}, "spec": {"provider": "ClusterAPI"}}
-    try:
+    with contextlib.suppress(AlreadyExists):
         await client.create(MANAGEMENT, body, manager=MANAGER)
-    except AlreadyExists:
-        return False
-    return True
 
 
 async def _room(client: HttpClient, clock: Clock) -> None:
@@ -110,8 +108,12 @@ async def _room(client: HttpClient, clock: Clock) -> None:
 
 
 async def _populate(client: HttpClient) -> None:
-    """Apply the demonstration clusters."""
+    """Apply the demonstration clusters, unless all of them were once."""
+    management = await client.get(MANAGEMENT, NAME)
+    if POPULATED in (management["metadata"].get("annotations") or {}):
+        return
     for name, (version, control_plane, pools) in FLEET.items():
         await client.apply(CLUSTERS, _cluster(name, version, control_plane), manager=MANAGER)
         for pool, replicas in pools.items():
             await client.apply(POOLS, _pool(name, pool, replicas), manager=MANAGER)
+    await client.patch(MANAGEMENT, NAME, "", PatchKind.MERGE, {"metadata": {"annotations": {POPULATED: "true"}}}, manager=MANAGER)
