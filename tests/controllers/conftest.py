@@ -51,8 +51,8 @@ class Everybody:
 class Site:
     """One installation, and what its management cluster ``sv-1`` reports."""
 
-    def __init__(self, api: ApiServer, client: HttpClient) -> None:
-        self.api, self.client = api, client
+    def __init__(self, api: ApiServer, client: HttpClient, connection: Connection) -> None:
+        self.api, self.client, self.connection = api, client, connection
 
     async def create(self, plural: str, kind: str, name: str, spec: Json | None = None, namespace: str = "sv-1") -> Json:
         ref = Ref(GROUP, VERSION, plural, namespaced=bool(namespace))
@@ -125,8 +125,10 @@ async def bare() -> AsyncIterator[Site]:
         version="v1.37.0",
     )
     door = Door(api, host="127.0.0.1", port=0, tls=None, clock=SystemClock(), on_stop=api.end_watches)
-    async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
-        yield Site(api, client)
+    async with api.running(), door.open():
+        connection = Connection(f"http://127.0.0.1:{door.port}")
+        async with HttpClient(connection) as client:
+            yield Site(api, client, connection)
     await store.close()
 
 
