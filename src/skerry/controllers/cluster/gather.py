@@ -2,12 +2,19 @@
 
 Everything is read before anything is decided, and a read that fails ends the look: a plan on
 half a world could take a missing list for an empty one and remove machines.
+
+Surroundings (the management cluster, the provisioner, the class) may come from a local copy: they
+change seldom, a change wakes whoever follows them, and a look that was late by one event is made
+again. A copy is believed only in what it holds: what it lacks is asked for, and so is everything
+about a cluster that is being deleted. The cluster, its pools, its ManifestSet and what was observed
+of it decide over machines and are always read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +34,8 @@ from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
 
 T = TypeVar("T")
+Copy: TypeAlias = Callable[[Ref, str, str], Json | None]
+"""The object of a kind, by name and namespace, as a local copy has it; None: not there, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Look:
     """By plural and name."""
 
 
-async def gather(client: Client, key: str, epoch: int) -> Look:
+async def gather(client: Client, key: str, epoch: int, copy: Copy | None = None) -> Look:
     """Look at the cluster ``namespace/provisioner.name``; raises ApiError."""
     namespace, name = key.split("/", 1)
     provisioner, cluster_name = name.split(".", 1)
@@ -50,15 +59,16 @@ async def gather(client: Client, key: str, epoch: int) -> Look:
     pools = (await client.list(POOLS, namespace, fields=selector))["items"]
     raw |= {("nodepools", each["metadata"]["name"]): each for each in pools}
     cluster = msgspec.convert(found, Cluster) if found else None
+    near = None if cluster is None or cluster.metadata.deletion_timestamp else copy
     observed = await _observed(client, namespace, provisioner, cluster_name)
     world = World(
         namespace=namespace,
         name=name,
         cluster=cluster,
         pools=tuple(msgspec.convert(each, NodePool) for each in pools),
-        management=_typed(await _maybe(client, MANAGEMENT, namespace), ManagementCluster),
-        provisioner=await _maybe(client, PROVISIONERS, provisioner, namespace) is not None,
-        offered=await _offered(client, namespace, cluster),
+        management=_typed(await _near(client, near, MANAGEMENT, namespace), ManagementCluster),
+        provisioner=await _near(client, near, PROVISIONERS, provisioner, namespace) is not None,
+        offered=await _offered(client, near, namespace, cluster),
         manifest_set=_typed(await _maybe(client, SETS, f"cluster.{name}", namespace), ManifestSet),
         facts=observed.facts,
         control_plane=observed.control_plane,
@@ -93,11 +103,11 @@ async def _observed(client: Client, namespace: str, provisioner: str, name: str)
     return _Observed(facts, read.control_plane(plane, facts.replicas, facts.version) if facts else None, workers)
 
 
-async def _offered(client: Client, namespace: str, cluster: Cluster | None) -> ClusterClassSpec | None:
+async def _offered(client: Client, near: Copy | None, namespace: str, cluster: Cluster | None) -> ClusterClassSpec | None:
     if cluster is None or cluster.spec.class_ is None:
         return None
     place = cluster.spec.class_.namespace or cluster.spec.provisioner
-    found = _typed(await _maybe(client, CLASSES, f"{place}.{cluster.spec.class_.name}", namespace), ClusterClass)
+    found = _typed(await _near(client, near, CLASSES, f"{place}.{cluster.spec.class_.name}", namespace), ClusterClass)
     return found.spec if found else None
 
 
@@ -107,6 +117,11 @@ def _is_capi(observed: Json) -> bool:
 
 def _typed(obj: Json | None, kind: type[T]) -> T | None:
     return None if obj is None else msgspec.convert(obj, kind)
+
+
+async def _near(client: Client, near: Copy | None, ref: Ref, name: str, namespace: str = "") -> Json | None:
+    """From the local copy if it is there, else from the server."""
+    return (near(ref, name, namespace) if near else None) or await _maybe(client, ref, name, namespace)
 
 
 async def _maybe(client: Client, ref: Ref, name: str, namespace: str = "") -> Json | None:

@@ -80,7 +80,7 @@ class ClusterController:
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one cluster (``namespace/provisioner.name``) to what is asked for; returns when to look again, in seconds."""
-        look = await gather(self._client, key, self._epoch())
+        look = await gather(self._client, key, self._epoch(), self._copy)
         made = plan(look.world, rfc3339(self._clock.now()))
         try:
             await self._act(look, made)
@@ -174,6 +174,9 @@ class ClusterController:
         status.conditions = merged(cluster.status.conditions, news, rfc3339(self._clock.now()))
         status.phase = made.status.phase if made.status else status.phase
         return Plan(status=status)
+
+    def _copy(self, ref: Ref, name: str, namespace: str) -> Json | None:
+        return self._informers[ref.plural].get(f"{namespace}/{name}" if namespace else name)
 
     def _cluster_of_observed(self, key: str) -> Iterable[str]:
         return cluster_of_observed(key, self._informers["observedobjects"].get(key))
