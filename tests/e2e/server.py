@@ -35,10 +35,17 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it can be used."""
-        before = self.kubeconfig.stat().st_mtime_ns if self.kubeconfig.exists() else 0
+        before = self._announced()
         self.launch()
-        eventually(lambda: self._ended() or (self.kubeconfig.exists() and self.kubeconfig.stat().st_mtime_ns > before), 120, self.log)
+        eventually(lambda: self._ended() or self._announced() > before, 120, self.log)
         assert not self._ended(), self.log.read_text()[-3000:]
+
+    def _announced(self) -> int:
+        """When the server last said that it can be used; the file goes when a server starts."""
+        try:
+            return self.kubeconfig.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def launch(self) -> None:
         with self.log.open("ab") as log:
