@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from skerry.machinery.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 Json = dict[str, Any]
+
+_INDEX = re.compile("-?[0-9]{1,9}").fullmatch
 
 MOST_OPERATIONS = 10_000
 MOST_COPIED_BYTES = 3 * 1024 * 1024
@@ -46,9 +49,8 @@ def json_patch(target: Json, operations: Any) -> Any:
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
             raise Invalid(REJECTED)
-        if operation["op"] in {"copy", "move"}:
-            value = _get(document, operation.get("from", ""), "copy")
-            copied += len(json.dumps(value)) if operation["op"] == "copy" else 0
+        if operation["op"] == "copy":
+            copied += len(json.dumps(_get(document, _source(operation), "copy")))
             if copied > MOST_COPIED_BYTES:
                 raise RequestEntityTooLarge("the copies of a JSON patch may not be larger than 3 MiB together")
         document = _operate(document, operation)
@@ -67,15 +69,27 @@ def _operate(document: Any, operation: Json) -> Any:
         case "remove":
             return _remove(document, path)
         case "copy":
-            return _set(document, path, copy.deepcopy(_get(document, operation.get("from", ""), "copy")), insert=True)
+            return _set(document, path, copy.deepcopy(_get(document, _source(operation), "copy")), insert=True)
         case "move":
-            value = _get(document, operation.get("from", ""), "move")
-            return _set(_remove(document, operation["from"]), path, value, insert=True)
+            value = _get(document, _source(operation), "move")
+            return _set(_remove(document, _source(operation)), path, value, insert=True)
         case "test":
-            if _get(document, path, "test") != operation.get("value"):
+            if not _same(_get(document, path, "test"), operation.get("value")):
                 raise _unfit(f"testing value {path} failed: test failed")
             return document
     raise Invalid(REJECTED)
+
+
+def _source(operation: Json) -> str:
+    source = operation.get("from")
+    if not isinstance(source, str):
+        raise BadRequest(f"{operation['op']} operation: missing from")
+    return source
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, where Python takes true for 1."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _value(operation: Json) -> Any:
@@ -97,10 +111,9 @@ def _parts(path: str) -> list[str]:
 def _index(part: str, size: int, *, end: bool) -> int:
     if part == "-" and end:
         return size
-    try:
-        index = int(part)
-    except ValueError:
-        raise _unfit(f"{part} is no index of a list") from None
+    if not _INDEX(part):
+        raise _unfit(f"{part} is no index of a list")
+    index = int(part)
     if index < 0:
         index += size
     if not 0 <= index < size + end:
@@ -180,7 +193,10 @@ def strategic_patch(target: Any, patch: Any, schema: Json) -> Any:
     for name, value in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.partition("/")[2]
-            result[field] = [each for each in result.get(field) or [] if each not in value]
+            present = result.get(field)
+            if not isinstance(value, list) or not isinstance(present, list | None):
+                raise BadRequest(f"{name} is a list of what shall be removed from a list")
+            result[field] = [each for each in present or [] if each not in value]
         elif name.startswith("$"):
             continue
         elif value is None:
@@ -210,7 +226,7 @@ def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
     for item in value:
         if not isinstance(item, dict) or key not in item:
             raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
-        index = next((i for i, each in enumerate(result) if each.get(key) == item[key]), None)
+        index = next((i for i, each in enumerate(result) if isinstance(each, dict) and each.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
             if index is not None:
                 del result[index]

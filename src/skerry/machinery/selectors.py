@@ -7,6 +7,7 @@ The syntax and the texts of the errors are those of ``k8s.io/apimachinery/pkg/la
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from skerry.machinery.errors import BadRequest
 from skerry.machinery.names import label_value_problems, qualified_name_problems
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|>|<|[^\s=!(),<>]+)")
+_INTEGER = re.compile("[+-]?[0-9]+").fullmatch
 OPERATORS = frozenset(("=", "==", "!=", "in", "notin", ">", "<"))
 
 
@@ -40,11 +42,10 @@ class Requirement:
 
     def _compares(self, found: str) -> bool:
         """Compare as integers; what is none never matches."""
-        try:
-            have, bound = int(found), int(next(iter(self.values)))
-        except ValueError:
+        bound = next(iter(self.values))
+        if not (_INTEGER(found) and _INTEGER(bound)):
             return False
-        return have > bound if self.operator == ">" else have < bound
+        return int(found) > int(bound) if self.operator == ">" else int(found) < int(bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ class _Tokens:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words: list[str] = []
-        position = 0
-        while text[position:].strip():
+        self.words: deque[str] = deque()
+        position, end = 0, len(text.rstrip())
+        while position < end:
             match = _TOKEN.match(text, position)
             if match is None:
                 raise fail(text, f"unable to parse requirement: found '{text[position:]}'")
@@ -84,7 +85,7 @@ class _Tokens:
 
     def take(self) -> str:
         """Take the next word."""
-        return self.words.pop(0) if self.words else ""
+        return self.words.popleft() if self.words else ""
 
 
 def fail(text: str, why: str) -> BadRequest:
@@ -125,7 +126,7 @@ def _requirement(tokens: _Tokens) -> Requirement:
     if operator not in OPERATORS:
         raise fail(tokens.text, f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
     values = _value_list(tokens) if operator in {"in", "notin"} else [tokens.take() if tokens.peek() not in {"", ","} else ""]
-    if operator in {">", "<"} and not re.fullmatch(r"[+-]?\d+", values[0]):
+    if operator in {">", "<"} and not _INTEGER(values[0]):
         why = "for 'Gt', 'Lt' operators, the value must be an integer"
         raise fail(tokens.text, f'unable to parse requirement: values[0][{key}]: Invalid value: "{values[0]}": {why}')
     for value in values:
