@@ -14,6 +14,7 @@ import pytest
 
 from skerry.apiserver.http import Door, listen
 from skerry.apiserver.protocol import Application, Limits, Receive, Scope, Send
+from skerry.kit.aio import Pulse
 from skerry.kit.clock import SystemClock
 from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, make_root
@@ -212,24 +213,21 @@ async def test_a_session_from_before_a_reload_does_not_outlive_the_root_that_vou
 
 async def test_nobody_is_refused_while_certificates_change() -> None:
     async with door() as server:
-        done = asyncio.Event()
-        served = 0
+        done, served = asyncio.Event(), Pulse()
 
         async def call() -> None:
-            nonlocal served
             while not done.is_set():
                 async with calling(server, client()) as caller:
                     assert (await caller.ask())[0] == 200
-                    served += 1
+                    served.beat()
 
         async with asyncio.timeout(120), asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(call())
             for _ in range(20):
                 server.reload(server_context(FRONT.pem, INTERNAL.bundle))
-                await asyncio.sleep(0.02)
+                await served.after(served.count)
             done.set()
-        assert served > 20
 
 
 @pytest.mark.parametrize(
