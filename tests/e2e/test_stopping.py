@@ -9,12 +9,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from skerry.cli.common import SAME_SECONDS
 from skerry.client.kubeconfig import read
 from tests.e2e.server import SKERRY, Server, eventually, running
 
@@ -62,8 +64,17 @@ def test_a_second_signal_ends_it_at_once(number: signal.Signals) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.stdout.readline() == "told\n"
+        time.sleep(SAME_SECONDS + 0.2)
         process.send_signal(number)
         assert process.wait(60) == -number
+
+
+def test_a_signal_that_a_launcher_passes_on_is_no_second_one(tmp_path: Path) -> None:
+    with running(tmp_path, "--sim") as server:
+        assert server.process is not None
+        server.process.send_signal(signal.SIGINT)
+        assert server.stop(signal.SIGINT) == 0
+    assert '"stopping"' in server.log.read_text()
 
 
 @pytest.mark.parametrize("sign", ["skerry.lock", "demo/root.pem"])

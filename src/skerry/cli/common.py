@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 KUBECONFIG = Path(".skerry/admin.kubeconfig")
 PATIENCE_SECONDS = 0.5
+SAME_SECONDS = 1.0
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,13 +56,25 @@ def fail(why: object) -> NoReturn:
 
 
 def on_stop(tell: Callable[[], object]) -> None:
-    """Call ``tell`` at the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    """Call ``tell`` at the first SIGTERM or Ctrl-C; a second one ends the process at once.
+
+    What comes within a second is the first one again: a terminal tells every process of a group, and a launcher
+    among them passes on what it was told.
+    """
     loop = asyncio.get_running_loop()
+    told_at = 0.0
+
+    def again(number: int, _: object) -> None:
+        if time.monotonic() - told_at > SAME_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def first() -> None:
+        nonlocal told_at
+        told_at = time.monotonic()
         for number in STOPPING:
             loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, again)
         tell()
 
     for number in STOPPING:
