@@ -288,3 +288,35 @@ async def test_what_was_put_up_to_the_head_of_the_latest_values_is_seen_behind_i
     found = [*await store.latest_changes("org", "kind-0", before), *await store.latest_changes("org", "kind-1", before)]
     assert sorted(row.sequence for row in found) == list(range(before + 1, head + 1))
     assert await store.latest_changes("org", "kind-0", head) == []
+
+
+async def test_every_value_that_is_kept_can_be_read_and_rewritten_without_a_revision(store: Store) -> None:
+    first = await put(store, "a")
+    second = await put(store, "a", first)
+    await store.write(Write(key("b", resource="others"), 0, TEXT))
+    gone = await put(store, "c")
+    deleted = await store.write(Write(key("c"), gone, TEXT, delete=True))
+    held = await store.held({"things"})
+    assert [row.revision for row in held] == [first, second, gone, deleted]
+    assert [row.revision for row in await store.held({"things"}, first, 2)] == [second, gone]
+    head = await store.head()
+    stale = held[1]._replace(value=b"what was never there")
+    assert await store.rewrite([(held[0], b"one"), (stale, b"wrong"), (held[2], b"three")]) == 2
+    assert await store.rewrite(()) == 0
+    await store.erase()
+    assert await store.head() == head
+    assert [(change.value, change.previous) for change in await store.changes(0) if change.key.resource == "things"] == [
+        (b"one", None), (held[1].value, b"one"), (b"three", None), (held[3].value, b"three")
+    ]  # fmt: skip
+    row = await store.get(key("a"))
+    assert row is not None
+    await store.rewrite([(row, b"two")])
+    assert [row.value for row in (await store.page("org", "things")).rows] == [b"two"]
+    assert [row.value for row in (await store.page("org", "things", at=first)).rows] == [b"one"]
+
+
+async def test_what_compaction_dropped_is_held_no_longer(store: Store) -> None:
+    first = await put(store, "a")
+    second = await put(store, "a", first)
+    await store.compact(second)
+    assert [row.revision for row in await store.held({"things"})] == [second]

@@ -25,7 +25,7 @@ and waits for what comes after that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -160,6 +160,19 @@ class StoreDamaged(StoreError):
     """The database file is damaged; the message says what to do."""
 
 
+class Shut(bytes):
+    """Stands where a value cannot be opened: empty. ``why`` tells people what is missing."""
+
+    why: str
+
+    @classmethod
+    def because(cls, why: str) -> Shut:
+        """Make one."""
+        shut = cls()
+        shut.why = why
+        return shut
+
+
 class LatestRow(NamedTuple):
     """A latest value: ``sequence`` is the number of its last upsert, ``value`` None a tombstone."""
 
@@ -226,6 +239,24 @@ class Store(Protocol):
 
     async def compact(self, revision: int) -> None:
         """Drop log entries at or below ``revision`` that no current object needs."""
+        ...
+
+    async def held(self, resources: Collection[str], after: int = 0, limit: int = 1000) -> Sequence[Row]:
+        """Every value of some resources that is still kept, current or of the past, of all organizations.
+
+        By revision, above ``after``, at most ``limit``.
+        """
+        ...
+
+    async def rewrite(self, values: Sequence[tuple[Row, bytes]]) -> int:
+        """Put other bytes in the place of those that were read, where these still stand; return how many.
+
+        The meaning must be the same: no revision is made and nobody is told.
+        """
+        ...
+
+    async def erase(self) -> None:
+        """See that bytes which were rewritten are no longer in the store's files, as far as it can tell."""
         ...
 
     async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:

@@ -6,7 +6,7 @@ contract suite runs on it first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 from sortedcontainers import SortedDict
@@ -142,6 +142,34 @@ class MemoryStore:
         if revision > self._compacted:
             self._compacted = revision
             self._log = self._log[len(self._log) - (self._revision - revision) :] if revision < self._revision else []
+
+    async def held(self, resources: Collection[str], after: int = 0, limit: int = 1000) -> Sequence[Row]:
+        """Values that are kept."""
+        found = {row.revision: row for row in self._rows.values()}
+        for change, replaces in self._log:
+            found[change.revision] = Row(change.key, change.revision, change.value)
+            if change.previous is not None:
+                found[replaces] = Row(change.key, replaces, change.previous)
+        return [found[revision] for revision in sorted(found) if revision > after and found[revision].key.resource in resources][:limit]
+
+    async def rewrite(self, values: Sequence[tuple[Row, bytes]]) -> int:
+        """Put other bytes in the place of stored ones."""
+        kept = await self.held({row.key.resource for row, _ in values}, limit=2 * len(self._log) + len(self._rows))
+        there = {row.revision: row.value for row in kept}
+        fresh = {row.revision: value for row, value in values if there.get(row.revision) == row.value}
+        for key, row in self._rows.items():
+            self._rows[key] = row._replace(value=fresh.get(row.revision, row.value))
+        self._log = [
+            Landed(
+                change._replace(value=fresh.get(change.revision, change.value), previous=fresh.get(replaces, change.previous)),
+                replaces,
+            )
+            for change, replaces in self._log
+        ]
+        return len(fresh)
+
+    async def erase(self) -> None:
+        """There are no files."""
 
     async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
         """Upsert latest values."""

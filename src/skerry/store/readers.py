@@ -8,8 +8,9 @@ compaction in between cannot make a gap that looks like silence.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -104,6 +105,12 @@ def changes(connection: sqlite3.Connection, after: int, limit: int) -> Sequence[
         raise FutureRevision(newest)
     rows = connection.execute(SQL["changes"], (after, limit)).fetchall()
     return [Change(entry[0], VERBS[entry[1]], Key(*entry[2:6]), entry[6], entry[7]) for entry in rows]
+
+
+def held(connection: sqlite3.Connection, resources: Collection[str], after: int, limit: int) -> Sequence[Row]:
+    """Read every value of some resources that is kept; see ``contract.Store.held``."""
+    rows = connection.execute(SQL["held"], (after, json.dumps(list(resources)), limit)).fetchall()
+    return [Row(Key(*entry[1:5]), entry[0], entry[5]) for entry in rows]
 
 
 def _bounds(connection: sqlite3.Connection) -> tuple[int, int]:

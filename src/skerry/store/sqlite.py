@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.store import readers
@@ -32,6 +34,7 @@ from skerry.store.writer import Outcome, Writer
 MOST_IN_A_BATCH = 512
 COMPACTION_SLICE = 500  # revisions; about 5 ms, which is what a write may have to wait for it
 
+T = TypeVar("T")
 Waiting = tuple[Write, asyncio.Future[int]]
 
 
@@ -110,16 +113,29 @@ class SqliteStore:
 
     async def compact(self, revision: int) -> None:
         """Drop log entries that no current object needs, a slice at a time between the batches."""
-        loop = asyncio.get_running_loop()
         done = self._writer.compacted
         until = min(revision, self._revision)
         while done < until:
-            self._refuse_when_closed()
-            try:
-                done = await loop.run_in_executor(self._thread, self._writer.compact, min(done + COMPACTION_SLICE, until))
-            except sqlite3.Error as error:
-                raise explain(error, self._writer.path) from error
+            done = await self._between_batches(partial(self._writer.compact, min(done + COMPACTION_SLICE, until)))
             self._recent.forget(done)
+
+    async def rewrite(self, values: Sequence[tuple[Row, bytes]]) -> int:
+        """Put other bytes in the place of stored ones."""
+        done = await self._between_batches(partial(self._writer.rewrite, values))
+        self._recent.forget(max((row.revision for row, _ in values), default=0))
+        return done
+
+    async def erase(self) -> None:
+        """Fold the write-ahead log back and cut it off; freed pages are overwritten as they are freed."""
+        await self._between_batches(self._writer.fold)
+
+    async def _between_batches(self, work: Callable[[], T]) -> T:
+        """Run other work of the writer's on its thread."""
+        self._refuse_when_closed()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise explain(error, self._writer.path) from error
 
     # reading
 
@@ -145,6 +161,10 @@ class SqliteStore:
         if recent is not None:
             return recent
         return await self._readers.run(lambda connection: readers.changes(connection, after, limit))
+
+    async def held(self, resources: Collection[str], after: int = 0, limit: int = 1000) -> Sequence[Row]:
+        """Values that are kept."""
+        return await self._readers.run(lambda connection: readers.held(connection, resources, after, limit))
 
     async def wait(self, after: int) -> None:
         """Return as soon as there is a newer revision."""

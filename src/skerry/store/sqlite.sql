@@ -100,6 +100,15 @@ SELECT l.revision, l.verb, l.organization, l.resource, l.namespace, l.name, l.va
 FROM log l LEFT JOIN log p ON p.revision = l.previous
 WHERE l.revision > ? ORDER BY l.revision LIMIT ?;
 
+-- name: held
+-- Every value of some resources (a JSON list) behind a revision, whether current or of the past.
+SELECT revision, organization, resource, namespace, name, value FROM log
+WHERE revision > ? AND resource IN (SELECT value FROM json_each(?)) ORDER BY revision LIMIT ?;
+
+-- name: rewrite
+-- Other bytes of the same meaning, where what was read still stands.
+UPDATE log SET value = ? WHERE revision = ? AND value = ?;
+
 -- name: newest
 -- The last revision given out, whether or not compaction left its entry.
 SELECT max(coalesce((SELECT max(revision) FROM log), 0), (SELECT value FROM meta WHERE key = 'compacted'));

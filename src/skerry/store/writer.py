@@ -34,6 +34,7 @@ class Writer:
         self.path = path
         self._connection = connect(path, durable=True)
         try:
+            self._connection.execute("PRAGMA secure_delete=ON")  # what is gone is overwritten: it may have been a secret
             migrate(self._connection, path)
             self.newest = self._number("newest")
             self.compacted = self._number("compacted")
@@ -99,6 +100,16 @@ class Writer:
                 self._connection.execute(SQL["set_compacted"], bounds)
             self.compacted = until
         return self.compacted
+
+    def rewrite(self, values: Sequence[tuple[Row, bytes]]) -> int:
+        """Put other bytes in the place of stored ones, where these still stand; return how many."""
+        with self._transaction():
+            done = [self._connection.execute(SQL["rewrite"], (fresh, row.revision, row.value)).rowcount for row, fresh in values]
+        return sum(done)
+
+    def fold(self) -> None:
+        """Fold the write-ahead log back into the database and cut it off, as soon as no reader needs it."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def open_epoch(self, revision: int) -> int:
         """Forget the past and go on behind ``revision``; return the number of the new epoch."""
