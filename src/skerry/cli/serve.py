@@ -17,6 +17,7 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
 GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the keys that encrypt Secrets; by default in the data folder.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
 
 
@@ -24,10 +25,16 @@ def up(
     data: Data = Path(".skerry"),
     port: Port = 8443,
     sim: Annotated[bool, typer.Option("--sim", help="Run a simulated management cluster, called demo, to play with.")] = False,
+    keyring: Keyring = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Start Skerry on this machine, with an embedded database, and say how to use it."""
-    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), log_level, greet=True, sim=sim)
+    _serve(
+        ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1, keyring_file=keyring and keyring.resolve()),
+        log_level,
+        greet=True,
+        sim=sim,
+    )
 
 
 def server(
@@ -36,10 +43,12 @@ def server(
     gateway_port: GatewayPort = 8444,
     host: Host = "127.0.0.1",
     name: Names = None,
+    keyring: Keyring = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), log_level, greet=False, sim=False)
+    settings = ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port, keyring and keyring.resolve())
+    _serve(settings, log_level, greet=False, sim=False)
 
 
 def _serve(settings: ServerSettings, level: Level, *, greet: bool, sim: bool) -> None:

@@ -24,6 +24,7 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
+from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import controllers, free_lease, gateway
 from skerry.compose.settings import ServerSettings
 from skerry.gateway.front import Front
@@ -84,8 +85,9 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
     """Run a server until the block is left; raises one of CANNOT_START if it cannot."""
     clock = clock or SystemClock()
     _own(settings.data)
-    store = await SqliteStore.open(settings.database)
+    plain = await SqliteStore.open(settings.database)
     try:
+        store, rewriting = await encrypted(plain, settings.keyring, clock)
         settings.kubeconfig.unlink(missing_ok=True)
         safe = Safe(settings.pki)
         now = clock.now()
@@ -101,10 +103,13 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
                 clock=clock,
                 version=KUBERNETES_VERSION,
             )
-            async with _serving(settings, api, authorizer, keys, clock) as running:
+            api.trouble = lambda: store.refusal
+            offer_keys(api, store, rewriting)
+            async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, keys, clock) as running:
+                owner.spawn(rewriting.run(), "rewriting")
                 yield running
     finally:
-        await store.close()
+        await plain.close()
 
 
 def _own(folder: Path) -> None:

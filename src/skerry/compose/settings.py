@@ -11,6 +11,7 @@ class ServerSettings:
     """How one embedded server runs.
 
     ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``.
+    ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder.
     """
 
     data: Path
@@ -18,11 +19,17 @@ class ServerSettings:
     port: int = 8443
     names: tuple[str, ...] = ()
     gateway_port: int = 8444
+    keyring_file: Path | None = None
 
     @property
     def database(self) -> Path:
         """Where the store is."""
         return self.data / "skerry.db"
+
+    @property
+    def keyring(self) -> Path:
+        """Where the keys are that encrypt Secrets."""
+        return self.keyring_file or self.data / "keyring.json"
 
     @property
     def pki(self) -> Path:

@@ -78,6 +78,7 @@ RESOURCE = Resource(
     short_names=("ms",),
     schema=Schema(_schema()),
     status=True,
+    confidential=True,  # the objects to be enforced may be Secrets
     columns=(
         Column("Applied", ".status.applied", "integer"),
         Column("Failed", ".status.failed", "integer"),

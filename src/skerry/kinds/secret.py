@@ -81,6 +81,7 @@ RESOURCE = Resource(
     schema=Schema(structural(Secret)),
     generation=False,
     strategic=True,
+    confidential=True,
     selectable=("type",),
     columns=(
         Column("Type", ".type"),

@@ -1,13 +1,16 @@
 """Log lines that people and programs can read: key=value on a terminal, JSON elsewhere.
 
 A module takes its logger by ``log = get("room.module")``; context is bound as key and value.
-Secrets are never logged: what may hold one is not passed here in the first place.
+Secrets are never logged: what may hold one is not passed here in the first place. So a traceback
+comes without the values of variables, and where the message of an exception may quote what a
+caller sent, :func:`frames` says where it happened and nothing else.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any, TextIO, cast
 
 import structlog
@@ -17,7 +20,10 @@ def configure(*, level: str = "info", json: bool | None = None, stream: TextIO |
     """Set the format and the level for the whole process; ``json`` None: unless the stream is a terminal."""
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=36)
+    renderer: Any = structlog.processors.JSONRenderer()
+    if not as_json:
+        plain = structlog.dev.plain_traceback  # the default one prints local variables wherever rich is installed
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=36, exception_formatter=plain)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -33,6 +39,12 @@ def configure(*, level: str = "info", json: bool | None = None, stream: TextIO |
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=out, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+
+
+def frames(error: BaseException) -> str:
+    """The type of an exception and where it came from, without its message."""
+    places = [f"{each.filename}:{each.lineno} {each.name}" for each in traceback.extract_tb(error.__traceback__)]
+    return f"{type(error).__qualname__} at {' < '.join(reversed(places))}"
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

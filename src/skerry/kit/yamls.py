@@ -44,8 +44,12 @@ def load_all(text: str | bytes) -> Iterator[Any]:
                 continue
             _bounded(node)
             yield loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise YamlError("the document is nested too deeply") from error
+    except (ValueError, LookupError, AttributeError, TypeError):  # the loader's own, for a scalar that its tag does not fit
+        raise YamlError("a value is not what its tag says") from None  # which value is not told: it may be a credential
     finally:
         loader.dispose()
 

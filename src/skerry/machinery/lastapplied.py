@@ -40,6 +40,11 @@ def still_applied(live: Json, kind: FieldType, api_version: str) -> FieldSet:
     return difference(difference(owned(config, kind), changes.taken), changes.removed)
 
 
+def without(annotations: dict[str, str]) -> dict[str, str]:
+    """The annotations without the note, which could no longer be true."""
+    return {name: text for name, text in annotations.items() if name != ANNOTATION}
+
+
 def noted(annotations: dict[str, str], config: Json) -> dict[str, str]:
     """The annotations with a config noted in them; without any note where they would become too large."""
     metadata = dict(config.get("metadata") or {})

@@ -42,12 +42,17 @@ FIRST = "before-first-apply"
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes: the manager's name, the API version and subresource it writes through, and the time (RFC 3339)."""
+    """Who writes: the manager's name, the API version and subresource it writes through, and the time (RFC 3339).
+
+    ``quotable`` says whether the config may be noted in kubectl's annotation: not if it holds credentials, which
+    would then stand in what readers of mere metadata see.
+    """
 
     manager: str
     api_version: str
     now: str
     subresource: str = ""
+    quotable: bool = True
 
     def entry(self, operation: str, fields: FieldSet, time: str | None) -> Json:
         """The managedFields entry of this writer."""
@@ -140,6 +145,8 @@ def apply(
         for entry in others:
             managed = union(managed, settled(entry["fieldsV1"], kind))
         result = prune(result, kind, settled(last["fieldsV1"], kind), managed)
+    if _keeps_note(result, writer) and not writer.quotable:
+        result = _annotated(result, lastapplied.without(result["metadata"]["annotations"]))
     judge = _Judge(base, result, kind, writer, versions)
     others = _yielded(others, judge, _allowed(live, kind, writer), force=force)
     if applied:
@@ -250,11 +257,19 @@ def _who(entry: Json) -> str:
     return f"{name} using {entry['apiVersion']}" if entry["operation"] == "Update" else name
 
 
+def _keeps_note(result: Json, writer: Writer) -> bool:
+    """Whether it is on this writer to keep the annotation of client-side apply true."""
+    return writer.manager == lastapplied.KUBECTL and not writer.subresource and bool(lastapplied.of(result))
+
+
 def _noted(result: Json, config: Json, writer: Writer) -> Json:
-    if writer.manager != lastapplied.KUBECTL or writer.subresource or not lastapplied.of(result):
+    if not _keeps_note(result, writer):
         return result
-    metadata = result["metadata"]
-    return {**result, "metadata": {**metadata, "annotations": lastapplied.noted(metadata["annotations"], config)}}
+    return _annotated(result, lastapplied.noted(result["metadata"]["annotations"], config))
+
+
+def _annotated(result: Json, annotations: dict[str, str]) -> Json:
+    return {**result, "metadata": {**result["metadata"], "annotations": annotations}}
 
 
 def _entries(obj: Json) -> list[Json]:

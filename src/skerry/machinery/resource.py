@@ -82,6 +82,8 @@ class Resource:
     strategic: bool = False
     """Takes strategic merge patches; only built-in kinds do, as in Kubernetes."""
     latest: bool = False
+    confidential: bool = False
+    """Encrypted wherever it is stored, and never quoted: what it holds may be a credential."""
     create_only: bool = False
     zero: Json | None = field(default=None, compare=False)
     """What a new object holds before anybody sets a field: Kubernetes' own kinds are typed, and nobody owns their zero values."""

@@ -58,13 +58,19 @@ class KeyFacts:
 class KeyringFile:
     """The keys of a file, as they are now."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read: bool = True) -> None:
         """Read the file; one that is not there holds no key. Raises KeyringError."""
         self.path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen = _state(path)
         self._stored = Stored("", ())
         self._keys: dict[str, bytes] = {}
-        self._read()
+        if read:
+            self._read()
+
+    @classmethod
+    def empty(cls, path: Path) -> KeyringFile:
+        """A keyring without keys, in the place of one that cannot be read."""
+        return cls(path, read=False)
 
     @classmethod
     def create(cls, path: Path, created: str) -> KeyringFile:

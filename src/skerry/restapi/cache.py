@@ -19,8 +19,8 @@ import msgspec
 from sortedcontainers import SortedDict
 
 from skerry.machinery.document import loads
-from skerry.machinery.errors import Expired
-from skerry.store.contract import Verb
+from skerry.machinery.errors import Expired, ServiceUnavailable
+from skerry.store.contract import Shut, Verb
 
 Place = tuple[str, str]
 """(namespace, name)"""
@@ -50,6 +50,16 @@ class Item:
         self._labels: Mapping[str, str] | None = None
         self._fields: dict[str, str] | None = None
 
+    @staticmethod
+    def of(place: Place, revision: int, value: bytes) -> Item:
+        """The item of a value out of the store, which may not have opened."""
+        return ShutItem(place, revision, value.why) if isinstance(value, Shut) else Item(place, revision, value)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+        return len(self.value)
+
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels."""
@@ -69,6 +79,29 @@ class Item:
             self._fields = {path: _text(obj, path) for path in selectable}
             self._fields["metadata.namespace"], self._fields["metadata.name"] = self.place
         return self._fields
+
+
+class ShutItem(Item):
+    """An object that is there and cannot be opened: whoever needs its value is told why not, and nobody takes it for gone."""
+
+    __slots__ = ("_why",)
+
+    def __init__(self, place: Place, revision: int, why: str) -> None:
+        """``why`` is for people."""
+        self.place = place
+        self.revision = revision
+        self._labels = self._fields = None
+        self._why = why
+
+    @property
+    def value(self) -> bytes:  # type: ignore[override] # there is none to be written
+        """Raise ServiceUnavailable."""
+        raise ServiceUnavailable(self._why)
+
+    @property
+    def size(self) -> int:
+        """Nothing is held."""
+        return 0
 
 
 def _text(obj: Any, path: str) -> str:
@@ -180,10 +213,10 @@ class ResourceCache:
             self.rows[item.place] = item
         event = Event(verb, item, previous)
         self._window.append(event)
-        self._window_bytes += len(item.value)
+        self._window_bytes += item.size
         while self._window_bytes > self._limit and len(self._window) > 1:
             gone = self._window.popleft()
-            self._window_bytes -= len(gone.item.value)
+            self._window_bytes -= gone.item.size
             self.oldest = gone.revision
         self.revision = self.changed = item.revision
         for watcher in tuple(self.watchers):

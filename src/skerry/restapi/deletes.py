@@ -110,7 +110,7 @@ async def delete(call: Call) -> Response:
             row = error.current
             if row is None:
                 raise not_found(call.resource.plural, call.resource.group, call.name) from None
-            item = Item((row.key.namespace, row.key.name), row.revision, row.value)
+            item = Item.of((row.key.namespace, row.key.name), row.revision, row.value)
             continue
         if gone is None:
             return answer(call, kept)
@@ -180,7 +180,7 @@ async def delete_all(call: Call) -> Response:
                 break
             except RevisionConflict as error:
                 row = error.current
-                present = Item(item.place, row.revision, row.value) if row else None
+                present = Item.of(item.place, row.revision, row.value) if row else None
     metadata = list_metadata(call, revision, token, left)
     body = await list_body(call.resource, call.form, found, metadata, call.parts.clock.now(), "")
     return Response(body)

@@ -67,7 +67,7 @@ class Feeds:
             return
         page = await self._store.page(self._organization, key, at=at or 0)
         # no await from here on: the log cannot move between loading and following
-        cache.load((Item((row.key.namespace, row.key.name), row.revision, row.value) for row in page.rows), page.revision)
+        cache.load((Item.of((row.key.namespace, row.key.name), row.revision, row.value) for row in page.rows), page.revision)
         self.caches[key] = cache
         if page.revision < self.position:
             self.caches.pop(key)
@@ -92,7 +92,7 @@ class Feeds:
                         cache = self.caches.get(change.key.resource)
                         if cache is not None and change.key.organization == self._organization:
                             place = (change.key.namespace, change.key.name)
-                            cache.apply(change.verb, Item(place, change.revision, change.value))
+                            cache.apply(change.verb, Item.of(place, change.revision, change.value))
                     after = self.position = batch[-1].revision
                     self._pulse.beat()
                     await asyncio.sleep(0)

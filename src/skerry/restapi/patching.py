@@ -70,7 +70,8 @@ async def patch(call: Call) -> Response:
         item = await current(call)
         old = served_object(call, item)
         new = _patched(call, media, old, document)
-        sent = (new.get("metadata") or {}).get("resourceVersion") if isinstance(new, dict) else None
+        metadata = new.get("metadata") if isinstance(new, dict) else None
+        sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         pinned = sent not in {None, "", str(item.revision)}
         if pinned:
             raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
@@ -85,7 +86,8 @@ async def patch(call: Call) -> Response:
 
 
 def _names_revision(document: Any) -> bool:
-    return isinstance(document, dict) and bool((document.get("metadata") or {}).get("resourceVersion"))
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
 
 
 def _patched(call: Call, media: str, old: Json, document: Any) -> Any:

@@ -171,7 +171,7 @@ async def _from_store(
     except FutureRevision as error:
         text = f"Timeout: Too large resource version: {revision}, current: {error.current}"
         raise Timeout(text, causes=[Cause("ResourceVersionTooLarge", "Too large resource version")], retry_after=1) from None
-    candidates = [Item((row.key.namespace, row.key.name), row.revision, row.value) for row in stored.rows]
+    candidates = [Item.of((row.key.namespace, row.key.name), row.revision, row.value) for row in stored.rows]
     return await _chosen(candidates, selection, revision, call.options.limit)
 
 

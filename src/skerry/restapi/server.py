@@ -19,7 +19,7 @@ from typing import Any
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, rfc3339
 from skerry.kit.entropy import new_id
-from skerry.kit.log import get
+from skerry.kit.log import frames, get
 from skerry.machinery.document import Gapped, dumps
 from skerry.machinery.errors import (
     ApiError,
@@ -50,10 +50,11 @@ from skerry.restapi.reviews import review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
 from skerry.store.contract import Key, Store, StoreError, StoreFull
+from skerry.store.sealing import CannotOpen
 
 Json = dict[str, Any]
 Handler = Callable[[Call], Awaitable[Response]]
-Mounted = Callable[[Request, User | None, Send, Receive], Awaitable[None]]
+Answerer = Callable[[], Awaitable[Json]]
 
 HANDLERS: Mapping[str, Handler] = {
     "get": reads.get,
@@ -97,6 +98,9 @@ class ApiServer:
         self._openapi = OpenApi(registry, version)
         self._version = version
         self._ready = False
+        self.trouble: Callable[[], str] = str
+        """Tells what keeps a server that runs from being ready; empty if nothing does."""
+        self._offered: dict[tuple[str, str], Answerer] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -120,6 +124,10 @@ class ApiServer:
         self.registry.add(*resources)
         for resource in resources:
             await self.parts.feeds.add(resource)
+
+    def offer(self, method: str, path: str, answerer: Answerer) -> None:
+        """Answer a path that is no resource with a document, to callers whom a rule allows the path."""
+        self._offered[method, path] = answerer
 
     async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None]) -> None:
         """Upsert latest values by (namespace, name); None removes. For components of this installation."""
@@ -154,11 +162,14 @@ class ApiServer:
             self._record(attributes, response.code, error.reason, request, request_id)
         except StoreFull as error:
             response = error_response(ServiceUnavailable(str(error), retry_after=10))
+        except CannotOpen as error:
+            response = error_response(ServiceUnavailable(str(error)))
         except StoreError:
             log.exception("the store failed", request=request_id, path=request.path)
             response = error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))
-        except Exception:
-            log.exception("a request failed unexpectedly", request=request_id, method=request.method, path=request.path)
+        except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
+            # without its message, which may quote what the caller sent
+            log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
             response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
         else:
             self._record(attributes, response.code, "", request, request_id)
@@ -235,11 +246,12 @@ class ApiServer:
         attributes = attributes._replace(verb="get" if request.method in {"GET", "HEAD"} else request.method.lower())
         self._authorize(attributes)
         path = request.path.rstrip("/") or "/"
+        if (offered := self._offered.get((request.method, path))) is not None:
+            return json_response(await offered())
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(NO_METHOD) if path.startswith(("/api", "/openapi", "/version")) else NotFound
         if path in HEALTH:
-            ready = self._ready or path != "/readyz"
-            return Response(b"ok" if ready else b"not ready", code=200 if ready else 503, media=b"text/plain; charset=utf-8")
+            return self._health(path)
         if path == "/version":
             return json_response(version_document(self._version))
         if path == "/":
@@ -248,6 +260,10 @@ class ApiServer:
         if document is None:
             raise NotFound
         return document
+
+    def _health(self, path: str) -> Response:
+        why = "" if path != "/readyz" else self.trouble() if self._ready else "the server is starting or stopping"
+        return Response(f"not ready: {why}".encode() if why else b"ok", code=503 if why else 200, media=b"text/plain; charset=utf-8")
 
     def _discover(self, request: Request, path: str) -> Response | None:
         accept = request.header(b"accept")

@@ -85,6 +85,8 @@ class _Stream:
                 yield self._bookmark(initial_end=True)
             async for chunk in self._follow(see):
                 yield chunk
+        except ApiError as error:  # an object that cannot be shown
+            yield dumps({"type": "ERROR", "object": failure(error)}) + b"\n"
         finally:
             self._call.cache.watchers.discard(self._watcher)
 

@@ -99,7 +99,7 @@ def _taken(call: Call, metadata: Json, error: RevisionConflict) -> ApiError:
     """Say that the name of a new object is taken, and whether to try again helps."""
     found = already_exists(call.resource.plural, call.resource.group, call.name)
     item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
-    value = error.current.value if error.current else item.value if item else b"{}"
+    value = (error.current.value if error.current else item.value if item else b"") or b"{}"
     if (loads(value).get("metadata") or {}).get("deletionTimestamp"):
         found.message = f"object is being deleted: {found.message}"
     if metadata.get("generateName"):
@@ -168,7 +168,8 @@ def writer(call: Call, *, applies: bool = False) -> ownership.Writer:
     manager = call.options.manager
     if not manager and not applies:
         manager = call.request.header(b"user-agent").split("/", 1)[0][:128] or "unknown"
-    return ownership.Writer(manager, call.resource.api_version, rfc3339(call.parts.clock.now()), call.subresource)
+    now, quotable = rfc3339(call.parts.clock.now()), not call.resource.confidential
+    return ownership.Writer(manager, call.resource.api_version, now, call.subresource, quotable)
 
 
 async def store(call: Call, obj: Json, expect: int, *, delete: bool = False) -> Item:
@@ -176,6 +177,7 @@ async def store(call: Call, obj: Json, expect: int, *, delete: bool = False) -> 
     place = (call.namespace if call.resource.namespaced else "", call.name)
     encoded = encode(call, obj)
     if call.options.dry_run:
+        await fresh(call, None)
         current = call.cache.rows.get(place)
         if (current.revision if current else 0) != expect:
             raise RevisionConflict(None)
@@ -253,7 +255,7 @@ def _newer(error: RevisionConflict) -> Item:
     row = error.current
     if row is None:
         raise NotFound
-    return Item((row.key.namespace, row.key.name), row.revision, row.value)
+    return Item.of((row.key.namespace, row.key.name), row.revision, row.value)
 
 
 def lost(call: Call, error: RevisionConflict) -> ApiError:

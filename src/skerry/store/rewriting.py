@@ -46,6 +46,11 @@ class Facts(Protocol):
         """When it was made, RFC 3339."""
         ...
 
+    @property
+    def primary(self) -> bool:
+        """Whether it seals what is written now."""
+        ...
+
 
 class RotatingKeyring(Keyring, Protocol):
     """A keyring that can get a new key and lose an old one; both raise OSError."""
@@ -125,7 +130,7 @@ class Rewriting:
     def __init__(self, sealed: SealedStore, keyring: RotatingKeyring, clock: Clock) -> None:
         """``keyring`` is the one that ``sealed`` uses."""
         self._sealed = sealed
-        self._keyring = keyring
+        self.keyring = keyring
         self._clock = clock
         self._asked = Pulse()
         self.progress = Progress()
@@ -136,7 +141,7 @@ class Rewriting:
             return False
         if self._sealed.refusal:
             raise CannotOpen(self._sealed.refusal)
-        key_id = self._keyring.rotate(rfc3339(self._clock.now()))
+        key_id = self.keyring.rotate(rfc3339(self._clock.now()))
         log.info("the primary encryption key is a new one", key=key_id)
         self.progress = Progress(running=True)
         self._asked.beat()
@@ -165,7 +170,7 @@ class Rewriting:
             await self._asked.after(seen)
 
     async def _rewrite(self) -> None:
-        primary = self._keyring.primary()
+        primary = self.keyring.primary()
         if primary is None:
             return
         progress = self.progress = Progress(running=True, until=await self._sealed.head())
@@ -178,9 +183,9 @@ class Rewriting:
             await self._sealed.erase()
             log.info("confidential values were encrypted anew", count=progress.rewritten, key=primary[0])
         in_use = await self.usage()
-        for key in self._keyring.facts():
+        for key in self.keyring.facts():
             if key.id != primary[0] and not in_use[key.id]:
-                self._keyring.retire(key.id)
+                self.keyring.retire(key.id)
                 progress.retired.append(key.id)
                 log.info("an encryption key that nothing uses was retired", key=key.id)
         progress.running = False

@@ -1,0 +1,70 @@
+"""Encryption at rest of one process: the store in its coat, the keyring, and what people can ask of both.
+
+A keyring is made where there is none and nothing needs one. Where the database holds what this
+keyring cannot open, the server starts all the same: it says so in its log and at ``/readyz``, and
+every read or write that concerns a confidential kind is refused, so that the right keyring finds
+everything as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from skerry.kinds import catalogue
+from skerry.kit.clock import Clock, rfc3339
+from skerry.kit.log import get
+from skerry.machinery.errors import Conflict
+from skerry.machinery.resource import Json
+from skerry.pki.keyring import KeyringError, KeyringFile
+from skerry.restapi.server import ApiServer
+from skerry.store.contract import Store
+from skerry.store.rewriting import CLEAR, Rewriting, why_not
+from skerry.store.sealed import SealedStore
+
+PATH = "/skerry/v1/keys"
+ROTATE_PATH = f"{PATH}/rotate"
+CONFIDENTIAL = frozenset(resource.key for resource in catalogue.ALL if resource.confidential)
+
+log = get("compose.encryption")
+
+
+async def encrypted(store: Store, path: Path, clock: Clock) -> tuple[SealedStore, Rewriting]:
+    """Put a store into its coat; raises OSError if a keyring is needed and cannot be made."""
+    try:
+        keyring, broken = KeyringFile(path), ""
+    except KeyringError as error:
+        keyring, broken = KeyringFile.empty(path), str(error)
+    sealed = SealedStore(store, keyring, CONFIDENTIAL)
+    why = broken or await why_not(sealed)
+    if why:
+        sealed.refusal = why if broken else f"{path}: {why}"
+        log.error("confidential objects cannot be served", reason=sealed.refusal)
+    elif keyring.primary() is None:
+        sealed.keyring = keyring = KeyringFile.create(path, rfc3339(clock.now()))
+        log.info("made a keyring; keep a copy of it apart from the backups of the database", file=str(path))
+    return sealed, Rewriting(sealed, keyring, clock)
+
+
+def offer_keys(api: ApiServer, sealed: SealedStore, rewriting: Rewriting) -> None:
+    """Let administrators ask for the keys, never for what they are, and for a rotation."""
+
+    async def keys() -> Json:
+        usage = await rewriting.usage()
+        known = rewriting.keyring.facts()
+        facts = [{"id": each.id, "created": each.created, "primary": each.primary, "values": usage.pop(each.id, 0)} for each in known]
+        return {
+            "keys": facts,
+            "missing": [{"id": key_id, "values": count} for key_id, count in sorted(usage.items()) if key_id != CLEAR],
+            "inTheClear": usage[CLEAR],
+            "refusal": sealed.refusal,
+            "rewriting": asdict(rewriting.progress),
+        }
+
+    async def rotate() -> Json:
+        if not rewriting.rotate():
+            raise Conflict("a rewriting is under way and goes on; wait for its end before another rotation")
+        return await keys()
+
+    api.offer("GET", PATH, keys)
+    api.offer("POST", ROTATE_PATH, rotate)
