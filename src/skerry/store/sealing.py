@@ -101,7 +101,7 @@ def unseal(stored: bytes, key: Key, keyring: Keyring) -> Value:
         data_key = AESGCM(wrapping).decrypt(parts.wrap_nonce, parts.wrapped, place + parts.key_id.encode())
         plain = AESGCM(data_key).decrypt(parts.nonce, parts.text, place)
     except InvalidTag:
-        why = f"{where} does not open with key {parts.key_id}: it was changed in the database, or that key is another one; restore a backup"
+        why = f"{where} does not open with key {parts.key_id}: the keyring is not the right one, or the value was changed in the database"
         raise CannotOpen(why) from None
     size = struct.unpack(">I", plain[:4])[0] + 4
     return Value(plain[4:size], plain[size:])
