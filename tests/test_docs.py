@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import running
+from tests.e2e.server import SKERRY, Server, running
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,13 +31,34 @@ def test_the_files_that_the_two_traces_name_exist() -> None:
 
 
 @pytest.mark.peer("kubernetes")
-@pytest.mark.parametrize("page", ["tutorial/first-cluster.md", "howto/rehearse-failures.md"])
-def test_every_command_of_a_page_works_in_its_order(page: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / page).read_text()
-    commands = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) >= 10
+@pytest.mark.parametrize(("page", "least"), [("tutorial/first-cluster.md", 10), ("howto/rehearse-failures.md", 10)])
+def test_every_command_of_a_page_works_in_its_order(page: str, least: int, tmp_path: Path) -> None:
+    commands = commands_of(page)
+    assert len(commands) >= least
     with running(tmp_path, "--sim") as server:
         for command in commands:
-            program, *arguments = shlex.split(command)
-            if program == "kubectl":
-                server.kubectl(*(str(ROOT / each) if each.startswith("examples/") else each for each in arguments))
+            run(server, command)
+
+
+@pytest.mark.peer("kubernetes")
+@pytest.mark.parametrize("page", ["howto/rotate-the-encryption-key.md"])
+def test_every_command_of_a_page_for_operators_works_in_its_order(page: str, tmp_path: Path) -> None:
+    (tmp_path / ".skerry").symlink_to(tmp_path / "data")
+    with running(tmp_path) as server:
+        for command in commands_of(page):
+            run(server, command)
+
+
+def commands_of(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+def run(server: Server, command: str) -> None:
+    """Run a command of a page in the server's folder."""
+    program, *arguments = shlex.split(command)
+    if program == "kubectl":
+        server.kubectl(*(str(ROOT / each) if each.startswith("examples/") else each for each in arguments))
+    elif program == "skerry":
+        done = subprocess.run([str(SKERRY), *arguments], cwd=server.folder, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
