@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from skerry.pki.keyring import KeyringFile
 from skerry.store.contract import Store
 from skerry.store.memory import MemoryStore
+from skerry.store.sealed import SealedStore
 from skerry.store.sqlite import SqliteStore
 
 
@@ -20,7 +22,12 @@ async def _sqlite(folder: Path) -> Store:
     return await SqliteStore.open(folder / "store.db")
 
 
-STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {"memory": _memory, "sqlite": _sqlite}
+async def _sealed(folder: Path) -> Store:
+    keyring = KeyringFile.create(folder / "keyring.json", "2026-01-01T00:00:00Z")
+    return SealedStore(await _sqlite(folder), keyring, {"things", "others"})
+
+
+STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {"memory": _memory, "sqlite": _sqlite, "sealed": _sealed}
 
 
 @pytest.fixture(params=sorted(STORES))
