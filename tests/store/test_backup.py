@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from skerry.store.backup import EPOCH_JUMP, backup, restore
+from skerry.store.backup import EPOCH_JUMP, backup, restore, verify
 from skerry.store.contract import Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
 from skerry.store.files import Locked
 from skerry.store.sqlite import SqliteStore
+from tests.store.limits import no_file_grows_beyond
 
 VALUE = Value(b"<", b">")
+NOW = "2026-01-01T00:00:00Z"
 
 
 def key(name: str) -> Key:
@@ -34,7 +36,7 @@ async def test_a_backup_under_writes_is_a_moment_of_the_log(tmp_path: Path) -> N
     store = await SqliteStore.open(tmp_path / "s.db")
     await asyncio.gather(*(put(store, f"before{number}") for number in range(100)))
     async with asyncio.TaskGroup() as group:
-        copying = group.create_task(asyncio.to_thread(backup, tmp_path / "s.db", tmp_path / "copy.db"))
+        copying = group.create_task(asyncio.to_thread(backup, tmp_path / "s.db", tmp_path / "copy.db", NOW))
         written = 0
         while not copying.done():
             written += 1
@@ -55,7 +57,7 @@ async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts
     store = await SqliteStore.open(path)
     first = await put(store, "kept")
     updated = await put(store, "kept", first)
-    backup(path, tmp_path / "copy.db")
+    backup(path, tmp_path / "copy.db", NOW)
     lost = await put(store, "lost")
     await store.close()
     done = restore(tmp_path / "copy.db", path)
@@ -82,7 +84,7 @@ async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts
 
 async def test_a_served_database_is_not_restored_over(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "s.db")
-    backup(tmp_path / "s.db", tmp_path / "copy.db")
+    backup(tmp_path / "s.db", tmp_path / "copy.db", NOW)
     with pytest.raises(Locked):
         restore(tmp_path / "copy.db", tmp_path / "s.db")
     await store.close()
@@ -92,7 +94,7 @@ async def test_a_damaged_database_is_replaced_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     store = await SqliteStore.open(path)
     await put(store, "a")
-    backup(path, tmp_path / "copy.db")
+    backup(path, tmp_path / "copy.db", NOW)
     await store.close()
     path.write_bytes(b"damage" * 1000)
     done = restore(tmp_path / "copy.db", path)
@@ -113,8 +115,11 @@ async def test_what_is_no_whole_backup_is_refused_before_anything_changes(tmp_pa
     with pytest.raises(StoreDamaged, match="no whole backup"):
         restore(tmp_path / "half.db", path)
     (tmp_path / "empty.db").touch()
-    with pytest.raises(StoreError, match="schema 0"):
+    with pytest.raises(StoreDamaged, match="no whole backup"):
         restore(tmp_path / "empty.db", path)
+    (tmp_path / "plain.db").write_bytes(content)
+    with pytest.raises(StoreDamaged, match="no such table: backup"):
+        restore(tmp_path / "plain.db", path)
     with pytest.raises(StoreError, match="does not exist"):
         restore(tmp_path / "none.db", path)
     assert path.read_bytes() == content
@@ -130,7 +135,57 @@ async def test_a_database_with_other_pages_than_ours_can_be_copied(tmp_path: Pat
         connection.executescript("PRAGMA page_size=4096; VACUUM;")
     store = await SqliteStore.open(tmp_path / "s.db")
     await put(store, "a")
-    backup(tmp_path / "s.db", tmp_path / "copy.db")
+    backup(tmp_path / "s.db", tmp_path / "copy.db", NOW)
     await store.close()
     assert restore(tmp_path / "copy.db", tmp_path / "s.db").objects == 1
     assert not _parts(tmp_path)
+
+
+async def test_a_backup_in_which_one_value_was_changed_is_refused_though_the_file_is_sound(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    for number in range(20):
+        await put(store, f"n{number}")
+    facts = backup(path, tmp_path / "copy.db", NOW)
+    await store.close()
+    assert (facts.made, facts.revision, facts.objects, facts.keys) == (NOW, 20, 20, ())
+    assert verify(tmp_path / "copy.db") == facts
+    for change in (
+        "UPDATE log SET value = '<7 >' WHERE revision = 7",
+        "DELETE FROM current WHERE name = 'n3'",
+        "UPDATE meta SET value = 9",
+    ):
+        (tmp_path / "changed.db").write_bytes((tmp_path / "copy.db").read_bytes())
+        with closing(sqlite3.connect(tmp_path / "changed.db")) as connection:
+            connection.execute(change)
+            connection.commit()
+        with pytest.raises(StoreDamaged, match="does not agree with its checksum"):
+            restore(tmp_path / "changed.db", path)
+    content = bytearray((tmp_path / "copy.db").read_bytes())
+    place = content.index(b"<7>")
+    content[place + 1] ^= 1
+    (tmp_path / "changed.db").write_bytes(content)
+    with pytest.raises(StoreDamaged, match="checksum"):
+        restore(tmp_path / "changed.db", path)
+
+
+async def test_a_restored_database_can_be_backed_up_and_restored_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    await put(store, "a")
+    await store.close()
+    for turn in range(3):
+        backup(path, tmp_path / "copy.db", NOW)
+        assert restore(tmp_path / "copy.db", path).epoch == turn + 2
+
+
+async def test_a_backup_that_finds_no_room_leaves_nothing_behind_and_says_so(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "s.db")
+    for number in range(50):
+        await store.write(Write(key(f"n{number}"), 0, Value(b"<", b" " * 8000 + b">")))
+    (tmp_path / "copy.db").write_bytes(b"the last good one")
+    with no_file_grows_beyond(100_000), pytest.raises(StoreError):
+        backup(tmp_path / "s.db", tmp_path / "copy.db", NOW)
+    assert (tmp_path / "copy.db").read_bytes() == b"the last good one"
+    assert not _parts(tmp_path)
+    await store.close()

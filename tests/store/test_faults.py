@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from skerry.store import files
 from skerry.store.contract import Key, Store, StoreDamaged, StoreFull, Value, Write
 from skerry.store.sqlite import SqliteStore
+from tests.store.limits import no_file_grows_beyond
 
 
 def key(name: str) -> Key:
@@ -45,22 +43,11 @@ async def test_a_full_disk_refuses_writes_loses_nothing_and_heals(tmp_path: Path
     await again.close()
 
 
-@contextmanager
-def _no_file_grows_beyond(size: int) -> Iterator[None]:
-    """A real write error of the operating system, without root."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 async def test_after_a_write_error_nothing_is_written_until_the_database_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     store = await SqliteStore.open(path)
     first = await put(store, "first")
-    with _no_file_grows_beyond(path.with_name("s.db-wal").stat().st_size), pytest.raises(StoreDamaged, match="start Skerry again"):
+    with no_file_grows_beyond(path.with_name("s.db-wal").stat().st_size), pytest.raises(StoreDamaged, match="start Skerry again"):
         await put(store, "lost", 100_000)
     with pytest.raises(StoreDamaged, match="start Skerry again"):
         await put(store, "refused")
@@ -110,7 +97,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     connection = files.connect(path, durable=True)
     connection.execute("CREATE TABLE meta (in_the_way)")
     with pytest.raises(sqlite3.OperationalError, match="meta already exists"):
-        files.migrate(connection, path)
+        files.migrate(connection, path, files.MIGRATIONS)
     tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     assert tables == [("meta",)]
     assert connection.execute("PRAGMA user_version").fetchone() == (0,)

@@ -2,6 +2,9 @@
 
 * A backup is made beside the running store, of one moment, into one file that appears whole
   or not at all. Latest values are not in it: whoever reports them reports them again.
+* It is a database with one more table, which says when it was made and what all the others hold
+  (SHA-256). Nothing is touched before a copy agrees with its checksum.
+* Confidential values are in it as they are stored: encrypted. The keyring is not in it.
 * A restore happens while nothing serves the database (it takes the same lock). The file in
   place is exchanged in one step and kept beside the new one; a crash leaves the old or the new.
 * **A restore opens a new epoch.** Revisions that were given out after the copy was made are
@@ -11,19 +14,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from skerry.store.contract import StoreDamaged, StoreError
-from skerry.store.files import SCHEMA, FileLock, connect, explain
+from skerry.store.files import MIGRATIONS, SQL, FileLock, connect, explain, schema_of
+from skerry.store.schema import Level, refuse_newer
+from skerry.store.sealing import MAGIC, key_of
 from skerry.store.writer import Writer
 
 EPOCH_JUMP = 1_000_000_000  # revisions: at full load, days of writes that the copy knows nothing of
 SIDE_FILES = ("-wal", "-shm")
+HEAD_BYTES = 512
+"""Of a sealed value: more than the id of its key takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a backup says of itself; ``made`` is RFC 3339, ``keys`` are the ids of those that encrypt some of it."""
+
+    schema: int
+    made: str
+    revision: int
+    objects: int
+    checksum: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +57,29 @@ class Restored:
     kept: Path | None  # the database that was in place
 
 
-def backup(database: Path, copy: Path) -> None:
-    """Copy a database, served or not, as of now; blocks, so call it off the loop. Raises StoreError."""
+def backup(database: Path, copy: Path, made: str) -> Facts:
+    """Copy a database, served or not, as of now (``made``, RFC 3339); blocks, so call it off the loop. Raises StoreError or OSError."""
     if not database.exists():
         raise StoreError(f"{database} does not exist")
     part = copy.with_name(copy.name + ".part")
     try:
-        _copy(database, part)
+        _copy(database, part, made)
+        facts = verify(part)
         part.replace(copy)
         _sync(copy.parent)
     except sqlite3.Error as error:
-        raise explain(error, database) from error
+        raise explain(error, part if part.exists() else database) from error
     finally:
         _remove(part)
+    return facts
 
 
 def restore(copy: Path, database: Path) -> Restored:
     """Put a copy in the place of a database that nobody serves; blocks.
 
-    Raises Locked, StoreDamaged for a copy that is no whole database, StoreError for one of a newer Skerry.
+    Raises Locked, StoreDamaged for a copy that is no whole backup, NewerSchema for one of a newer Skerry.
     """
-    _examine(copy)
+    verify(copy)
     database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(database)
     part = database.with_name(database.name + ".part")
@@ -64,6 +87,7 @@ def restore(copy: Path, database: Path) -> Restored:
         _remove(part)
         part.touch(mode=0o600)
         shutil.copyfile(copy, part)
+        _strip(part)
         known = _newest(database)
         restored = _open_epoch(part, known)
         _sync(part)
@@ -78,28 +102,60 @@ def restore(copy: Path, database: Path) -> Restored:
     return Restored(restored[0], restored[1], restored[2], kept)
 
 
-def _copy(database: Path, part: Path) -> None:
+def _copy(database: Path, part: Path, made: str) -> None:
     _remove(part)
     part.touch(mode=0o600)
     with closing(connect(database, durable=True)) as source, closing(sqlite3.connect(part)) as target:
         source.backup(target)  # one step, one snapshot; the writer goes on
         target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+        target.execute("CREATE TABLE backup (made TEXT NOT NULL, checksum TEXT NOT NULL)")
+        target.execute("INSERT INTO backup VALUES (?, ?)", (made, _checksum(target)))
+        target.commit()
     _sync(part)
 
 
-def _examine(copy: Path) -> None:
+def verify(copy: Path) -> Facts:
+    """Hold a backup against its checksum; raises StoreDamaged, NewerSchema, or StoreError if it is not there."""
     if not copy.exists():
         raise StoreError(f"{copy} does not exist")
     try:
-        with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as connection:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
+        with closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro&immutable=1", uri=True)) as connection:
+            schema = schema_of(connection)
+            refuse_newer(Level(schema, schema), MIGRATIONS, copy)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StoreDamaged(f"{copy} is no whole backup ({error}); take another one") from error
-    if verdict != "ok":
-        raise StoreDamaged(f"{copy} is no whole backup ({verdict}); take another one")
-    if not 0 < found <= SCHEMA:
-        raise StoreError(f"{copy} has schema {found}, this Skerry knows 1 to {SCHEMA}")
+            if verdict != "ok":
+                raise _not_whole(copy, " ".join(verdict.split()))
+            made, checksum = connection.execute("SELECT made, checksum FROM backup").fetchone()
+            if _checksum(connection) != checksum:
+                raise _not_whole(copy, "its content does not agree with its checksum")
+            revision = connection.execute(SQL["newest"]).fetchone()[0]
+            objects = connection.execute(SQL["count"]).fetchone()[0]
+            return Facts(schema, made, revision, objects, checksum, tuple(sorted(_keys(connection))))
+    except (sqlite3.Error, TypeError) as error:
+        raise _not_whole(copy, str(error)) from error
+
+
+def _not_whole(copy: Path, why: str) -> StoreDamaged:
+    return StoreDamaged(f"{copy} is no whole backup ({why}); take another one")
+
+
+def _checksum(connection: sqlite3.Connection) -> str:
+    """What all tables but the backup's own hold, in the order in which they hold it."""
+    digest = hashlib.sha256()
+    tables = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name != 'backup' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    for name, sql in connection.execute(tables).fetchall():
+        digest.update(ascii((name, sql)).encode())
+        for row in connection.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 a name out of the schema
+            digest.update(ascii(row).encode())
+    return digest.hexdigest()
+
+
+def _keys(connection: sqlite3.Connection) -> set[str]:
+    """The ids of the keys that sealed values name."""
+    heads = connection.execute(
+        "SELECT DISTINCT substr(value, 1, ?) FROM log WHERE substr(value, 1, ?) = ?", (HEAD_BYTES, len(MAGIC), MAGIC)
+    )
+    return {key_of(head) for (head,) in heads}
 
 
 def _newest(database: Path) -> int:
@@ -114,6 +170,13 @@ def _newest(database: Path) -> int:
 def _open_epoch(part: Path, known: int) -> tuple[int, int, int]:
     with closing(Writer(part)) as writer:
         return writer.open_epoch(max(known, writer.newest) + EPOCH_JUMP), writer.newest, writer.objects
+
+
+def _strip(part: Path) -> None:
+    """Make a database out of a backup."""
+    with closing(sqlite3.connect(part)) as connection:
+        connection.execute("DROP TABLE backup")
+        connection.commit()
 
 
 def _set_aside(database: Path) -> Path | None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.store.contract import Compacted, Key, LatestRow, StoreClosed
-from skerry.store.files import SQL, connect, explain, migrate
+from skerry.store.files import LATEST_MIGRATIONS, SQL, connect, explain, migrate
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class LatestTable:
         self._bury_every = bury_every
         self._connection = connect(path, durable=False)
         try:
-            migrate(self._connection, path, "latest_")
+            migrate(self._connection, path, LATEST_MIGRATIONS)
             self.sequence = self._buried = self._jump()
         except BaseException:
             self._connection.close()

@@ -70,8 +70,11 @@ def is_sealed(stored: bytes) -> bool:
 
 
 def key_of(stored: bytes) -> str:
-    """The id of the key that a stored value is sealed with; empty if it is not sealed."""
-    return _parts(stored).key_id if is_sealed(stored) else ""
+    """The id of the key that a stored value, or its first half KiB, is sealed with; empty if it is not sealed."""
+    if not is_sealed(stored):
+        return ""
+    size = stored[len(MAGIC) : len(MAGIC) + 1]
+    return stored[len(MAGIC) + 1 : len(MAGIC) + 1 + size[0]].decode("ascii", "replace") if size else "damaged"
 
 
 def seal(value: Value, key: Key, keyring: Keyring) -> Value:

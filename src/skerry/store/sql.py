@@ -1,8 +1,6 @@
 """Named queries out of a ``.sql`` file: the program refers to names, people read the file.
 
-A query begins with ``-- name: some_name`` and runs to the next one. ``migration_<n>_pre``
-changes the schema in a way that the old release can live with, ``migration_<n>_post`` takes
-away what only the old release needed.
+A query begins with ``-- name: some_name`` and runs to the next one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from typing import TypeVar
 from skerry.kit.aio import Pulse
 from skerry.store import readers
 from skerry.store.contract import Change, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
-from skerry.store.files import FileLock, explain
+from skerry.store.files import MIGRATIONS, FileLock, explain, inspect
 from skerry.store.latest import LatestTable
 from skerry.store.readers import Readers
 from skerry.store.recent import Recent
@@ -42,12 +42,13 @@ class SqliteStore:
     """See ``contract.Store``. Make one with :meth:`open`."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database; blocks. Raises Locked, StoreDamaged, or StoreError for a newer schema."""
+        """Open or create the database; blocks. Raises Locked, StoreDamaged or NewerSchema."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ExitStack() as undo:
             self._lock = FileLock(path)
             undo.callback(self._lock.release)
             try:
+                inspect(path, MIGRATIONS)
                 self._writer = Writer(path)
                 undo.callback(self._writer.close)
                 self._latest = LatestTable(path.with_suffix(".latest.db"))

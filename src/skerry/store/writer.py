@@ -21,7 +21,7 @@ from pathlib import Path
 
 from skerry.store.batch import Landed, judge
 from skerry.store.contract import Change, Key, Row, Verb, Write
-from skerry.store.files import SQL, concerns_all, connect, disk_failed, explain, migrate
+from skerry.store.files import MIGRATIONS, SQL, concerns_all, connect, disk_failed, explain, migrate
 
 Outcome = Change | BaseException
 
@@ -30,12 +30,12 @@ class Writer:
     """The writing side of one database; also the present that a batch is judged against."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create, and migrate; blocks. Raises sqlite3.Error, or StoreError for a newer schema."""
+        """Open or create, and migrate; blocks. Raises sqlite3.Error, or NewerSchema."""
         self.path = path
         self._connection = connect(path, durable=True)
         try:
             self._connection.execute("PRAGMA secure_delete=ON")  # what is gone is overwritten: it may have been a secret
-            migrate(self._connection, path)
+            migrate(self._connection, path, MIGRATIONS)
             self.newest = self._number("newest")
             self.compacted = self._number("compacted")
             self.epoch = self._number("epoch")
