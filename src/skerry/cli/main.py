@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli import agent, explain, keys, kubeconfig, serve
+from skerry.cli import agent, copies, explain, keys, kubeconfig, serve
 
 EXIT_CODES = (
     "Exit codes: 0 done, or a server that was told to stop; 1 it failed, and the message on standard error says why; "
@@ -25,6 +25,8 @@ app.command("token")(agent.token)
 app.add_typer(explain.explain_app, name="explain")
 app.add_typer(explain.tree_app, name="tree")
 app.add_typer(keys.app, name="keys")
+app.command("backup")(copies.backup)
+app.command("restore")(copies.restore)
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("version")(kubeconfig.version)
 

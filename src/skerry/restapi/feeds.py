@@ -14,7 +14,7 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.log import get
 from skerry.machinery.resource import Resource
 from skerry.restapi.cache import Item, ResourceCache
-from skerry.store.contract import Compacted, Store, Verb
+from skerry.store.contract import Compacted, Store, StoreClosed, StoreError, Verb
 from skerry.store.feed import feed
 
 LOOK_BACK = 10_000
@@ -134,8 +134,14 @@ class Feeds:
     async def _compact(self) -> None:
         while True:
             await asyncio.sleep(COMPACT_EVERY)
-            if self.position > KEEP:
+            if self.position <= KEEP:
+                continue
+            try:
                 await self._store.compact(self.position - KEEP)
+            except StoreClosed:
+                return
+            except StoreError as error:  # a full disk, for one: the log is longer for a while
+                log.warning("the log could not be compacted; trying again", reason=str(error))
 
     async def reached(self, revision: int) -> None:
         """Return once everything up to a revision is in the caches."""

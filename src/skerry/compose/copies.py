@@ -1,0 +1,45 @@
+"""Backups of an installation's database, made and put back by the command line, whether the server runs or not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skerry.compose.settings import ServerSettings
+from skerry.kit.clock import rfc3339
+from skerry.pki.authority import PkiError
+from skerry.pki.keyring import KeyringFile
+from skerry.store.backup import Facts, Restored, backup, restore, verify
+from skerry.store.contract import StoreError
+
+CANNOT_COPY = (StoreError, OSError, PkiError)
+"""What keeps a copy from being made or put back; the message says why."""
+
+
+class KeysMissing(StoreError):
+    """The keyring lacks a key that the backup needs."""
+
+
+def back_up(settings: ServerSettings, file: Path) -> Facts:
+    """Copy the database as of now into a file; raises one of CANNOT_COPY."""
+    if not file.parent.is_dir():
+        raise StoreError(f"{file.parent} is no folder")
+    return backup(settings.database, file, rfc3339(datetime.now(UTC)))
+
+
+def put_back(settings: ServerSettings, file: Path, *, without_keys: bool) -> tuple[Facts, Restored]:
+    """Put a backup in the place of the database; raises one of CANNOT_COPY, and then nothing was touched."""
+    facts = verify(file)
+    missing = missing_keys(settings, facts)
+    if missing and not without_keys:
+        raise KeysMissing(
+            f"Secrets in {file} are encrypted with key {', '.join(missing)}, which {settings.keyring} does not hold:"
+            " put the keyring of that time there first, or go on without them with --without-keys"
+        )
+    return facts, restore(file, settings.database)
+
+
+def missing_keys(settings: ServerSettings, facts: Facts) -> list[str]:
+    """Which keys the backup needs and the keyring does not hold."""
+    keyring = KeyringFile(settings.keyring)
+    return [key_id for key_id in facts.keys if keyring.find(key_id) is None]
