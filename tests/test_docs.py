@@ -41,7 +41,7 @@ def test_every_command_of_a_page_works_in_its_order(page: str, least: int, tmp_p
 
 
 @pytest.mark.peer("kubernetes")
-@pytest.mark.parametrize("page", ["howto/rotate-the-encryption-key.md", "howto/back-up-and-restore.md"])
+@pytest.mark.parametrize("page", ["howto/rotate-the-encryption-key.md", "howto/back-up-and-restore.md", "howto/find-what-is-wrong.md"])
 def test_every_command_of_a_page_for_operators_works_in_its_order(page: str, tmp_path: Path) -> None:
     (tmp_path / ".skerry").symlink_to(tmp_path / "data")
     with running(tmp_path) as server:

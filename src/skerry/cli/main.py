@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli import agent, copies, explain, keys, kubeconfig, serve
+from skerry.cli import agent, copies, doctor, explain, keys, kubeconfig, serve
 
 EXIT_CODES = (
     "Exit codes: 0 done, or a server that was told to stop; 1 it failed, and the message on standard error says why; "
@@ -27,6 +27,8 @@ app.add_typer(explain.tree_app, name="tree")
 app.add_typer(keys.app, name="keys")
 app.command("backup")(copies.backup)
 app.command("restore")(copies.restore)
+app.command("doctor")(doctor.doctor)
+app.add_typer(doctor.support_app, name="support")
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("version")(kubeconfig.version)
 

@@ -27,6 +27,7 @@ from skerry.client.kubeconfig import render
 from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import controllers, free_lease, gateway
 from skerry.compose.settings import ServerSettings
+from skerry.compose.statistics import offer_statistics
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration
@@ -105,7 +106,7 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
             )
             api.trouble = lambda: store.refusal
             offer_keys(api, store, rewriting)
-            async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, keys, clock) as running:
+            async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, audit, keys, clock) as running:
                 owner.spawn(rewriting.run(), "rewriting")
                 yield running
     finally:
@@ -123,7 +124,7 @@ def _own(folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(
-    settings: ServerSettings, api: ApiServer, authorizer: Authorization, keys: _Keys, clock: Clock
+    settings: ServerSettings, api: ApiServer, authorizer: Authorization, audit: AuditFile, keys: _Keys, clock: Clock
 ) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
     shown = _shown(settings.host)
@@ -144,6 +145,7 @@ async def _serving(
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock)
         )
+        offer_statistics(api, settings, {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics}, link.routes)
         dial = f"{shown}:{link.port}"
         front.open(Registration(client, keys.internal, dial, clock), authorizer)
         owner = await stack.enter_async_context(TaskOwner("embedded"))

@@ -14,6 +14,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from skerry.tunnel import link_pb2 as pb
 
@@ -140,6 +141,13 @@ class Routes:
     def _tell(self, name: str) -> None:
         for listener in self._listeners:
             listener(name)
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Who is connected, for people."""
+        return [
+            {"managementCluster": name, "session": route.session, "version": route.hello.agent_version, "queued": route.queued}
+            for name, route in sorted(self._routes.items())
+        ]
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""

@@ -11,9 +11,28 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections import deque
+from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
 import structlog
+
+KEPT, LONGEST = 200, 500
+"""How many warnings and errors are remembered, and how much of each value."""
+
+_kept: deque[dict[str, str]] = deque(maxlen=KEPT)
+
+
+def _keep(_: object, method: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Remember what somebody may want to see later: warnings and errors, the newest of them."""
+    if method not in {"debug", "info"}:
+        _kept.append({name: str(value)[:LONGEST] for name, value in event.items() if name != "exc_info"})
+    return event
+
+
+def kept() -> list[dict[str, str]]:
+    """The last warnings and errors of this process, oldest first."""
+    return list(_kept)
 
 
 def configure(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
@@ -30,6 +49,7 @@ def configure(*, level: str = "info", json: bool | None = None, stream: TextIO |
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _keep,
             structlog.processors.StackInfoRenderer(),
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,

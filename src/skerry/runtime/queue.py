@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -19,6 +20,14 @@ from skerry.kit.clock import Clock
 @dataclass
 class _Failures:
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.2, limit=60.0))
+
+
+_alive: weakref.WeakSet[WorkQueue] = weakref.WeakSet()
+
+
+def statistics() -> dict[str, dict[str, int]]:
+    """Counters of every queue of this process, by its name."""
+    return {queue.name: queue.statistics() for queue in sorted(_alive, key=lambda each: each.name)}
 
 
 class WorkQueue:
@@ -38,6 +47,7 @@ class WorkQueue:
         self._wake = asyncio.Event()
         self._done = 0
         self._failed = 0
+        _alive.add(self)
 
     def add(self, key: str) -> None:
         """Ask for work on a key now."""

@@ -130,7 +130,7 @@ def verify(copy: Path) -> Facts:
                 raise _not_whole(copy, "its content does not agree with its checksum")
             revision = connection.execute(SQL["newest"]).fetchone()[0]
             objects = connection.execute(SQL["count"]).fetchone()[0]
-            return Facts(schema, made, revision, objects, checksum, tuple(sorted(_keys(connection))))
+            return Facts(schema, made, revision, objects, checksum, tuple(sorted(keys_in(connection))))
     except (sqlite3.Error, TypeError) as error:
         raise _not_whole(copy, str(error)) from error
 
@@ -150,7 +150,7 @@ def _checksum(connection: sqlite3.Connection) -> str:
     return digest.hexdigest()
 
 
-def _keys(connection: sqlite3.Connection) -> set[str]:
+def keys_in(connection: sqlite3.Connection) -> set[str]:
     """The ids of the keys that sealed values name."""
     heads = connection.execute(
         "SELECT DISTINCT substr(value, 1, ?) FROM log WHERE substr(value, 1, ?) = ?", (HEAD_BYTES, len(MAGIC), MAGIC)

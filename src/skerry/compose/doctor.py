@@ -1,0 +1,246 @@
+"""``skerry doctor``: what is wrong with an installation, or soon will be, each with what to do.
+
+First what the data folder tells, whether the server runs or not; then what the server itself
+says. Checks are independent: one that cannot be made says so, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from skerry.client.connection import BadConnection
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
+from skerry.client.kubeconfig import KubeconfigError, read
+from skerry.compose.settings import ServerSettings
+from skerry.kinds.cluster import BUILTIN
+from skerry.kinds.common import GROUP, VERSION
+from skerry.machinery.errors import ApiError
+from skerry.machinery.resource import Json
+from skerry.pki.chain import Shown, chain
+from skerry.pki.keyring import KeyringError, KeyringFile
+from skerry.store.contract import StoreError
+from skerry.store.examine import Examined, examine, holder
+
+MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+LEAST_BYTES, LOW_BYTES, LOW_FILES = 100 << 20, 1 << 30, 1000
+SKEW_WARN, SKEW_FAIL = timedelta(seconds=30), timedelta(minutes=5)
+ROOT_WARN = timedelta(days=365)
+OPEN = 0o077
+"""The permissions that nobody but the owner may have."""
+
+
+class Verdict(StrEnum):
+    """How it stands."""
+
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+class Finding(NamedTuple):
+    """The outcome of one check: what was looked at, what is so, and what to do about it."""
+
+    verdict: Verdict
+    check: str
+    what: str
+    todo: str = ""
+
+
+def ok(check: str, what: str) -> Finding:
+    """All is well."""
+    return Finding(Verdict.OK, check, what)
+
+
+def warn(check: str, what: str, todo: str) -> Finding:
+    """It works, and somebody should see to it."""
+    return Finding(Verdict.WARN, check, what, todo)
+
+
+def fail(check: str, what: str, todo: str) -> Finding:
+    """It does not work, or is open to others."""
+    return Finding(Verdict.FAIL, check, what, todo)
+
+
+async def diagnose(settings: ServerSettings, now: datetime) -> list[Finding]:
+    """Make every check."""
+    if not settings.data.is_dir():
+        return [fail("data folder", f"{settings.data} is not there", "name the folder of the server with --data")]
+    return [*local(settings, now), *await _asked(settings, served=bool(holder(settings.database)))]
+
+
+def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
+    """What the data folder tells."""
+    yield from clock(settings.data, now)
+    yield from disk(settings.data)
+    yield from permissions(settings)
+    yield from certificates(settings.pki, now)
+    examined = None
+    try:
+        examined = examine(settings.database)
+    except FileNotFoundError:
+        yield fail("database", f"{settings.database} is not there", "start the server once, or restore a backup: skerry restore FILE")
+    except StoreError as error:
+        yield fail("database", str(error), "keep a copy of the file and restore the last backup: skerry restore FILE")
+    if examined is not None:
+        yield from database(examined)
+        yield from encryption(settings.keyring, examined)
+
+
+def clock(folder: Path, now: datetime) -> Iterator[Finding]:
+    """Files are not younger than now."""
+    youngest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
+    ahead = datetime.fromtimestamp(youngest, UTC) - now
+    if ahead > SKEW_FAIL:
+        yield fail("clock", f"files in {folder} were written {_time(ahead)} in the future", "set the clock, and keep it set with NTP")
+    else:
+        yield ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, behind nothing that was written")
+
+
+def disk(folder: Path) -> Iterator[Finding]:
+    """There is room."""
+    free, files = shutil.disk_usage(folder).free, os.statvfs(folder)
+    room = f"{_size(free)} free for {folder}"
+    if free < LEAST_BYTES:
+        yield fail("disk", room, "make room: a full disk refuses writes")
+    elif free < LOW_BYTES or (files.f_files and files.f_favail < LOW_FILES):
+        yield warn("disk", f"{room}, {files.f_favail} more files", "make room soon: a backup and an upgrade need as much as the database")
+    else:
+        yield ok("disk", room)
+
+
+def permissions(settings: ServerSettings) -> Iterator[Finding]:
+    """What is secret can be read by its owner only."""
+    paths = [settings.data, settings.pki, settings.keyring, settings.kubeconfig, settings.audit, *settings.data.glob("skerry.*")]
+    paths += settings.pki.glob("*")
+    found = [path for path in dict.fromkeys(paths) if path.exists() and stat.S_IMODE(path.stat().st_mode) & OPEN]
+    for path in found:
+        mode = 0o700 if path.is_dir() else 0o600
+        how = f"{path} is open to others (mode {stat.S_IMODE(path.stat().st_mode):o})"
+        if path == settings.data:
+            yield warn("permissions", how, f"chmod {mode:o} {path}")
+        else:
+            yield fail("permissions", how, f"chmod {mode:o} {path}; what others may have read should be made anew")
+    if not found:
+        yield ok("permissions", "keys, tokens and databases can be read by their owner only")
+
+
+def certificates(folder: Path, now: datetime) -> Iterator[Finding]:
+    """Every certificate is within its time, and not near its end."""
+    for path in sorted(folder.glob("*.pem")):
+        try:
+            shown = chain(path.read_bytes())
+        except (ValueError, OSError) as error:
+            yield fail(
+                "certificates",
+                f"{path} cannot be read ({type(error).__name__})",
+                "restore it, or remove it if it is no root: it is made anew",
+            )
+            continue
+        yield from (_certificate(path, each, now) for each in shown)
+
+
+def _certificate(path: Path, shown: Shown, now: datetime) -> Finding:
+    what = f"{path.name}: {shown.subject}, from {shown.not_before:%Y-%m-%d} to {shown.not_after:%Y-%m-%d}"
+    if now < shown.not_before:
+        return fail("certificates", f"{what}, has not begun", "set the clock")
+    if now >= shown.not_after and shown.root:
+        return fail("certificates", f"{what}, has ended", "nothing that this root signed is trusted any more: begin with a new root")
+    if now >= shown.not_after:
+        return warn("certificates", f"{what}, has ended", "start the server: it issues a new one")
+    if shown.root and now >= shown.not_after - ROOT_WARN:
+        return warn("certificates", f"{what}, ends within a year", "plan the rotation of this root")
+    if not shown.root and now >= shown.due + timedelta(days=1):
+        return warn("certificates", f"{what}, should have been renewed", "start the server, or look into its log: it renews by itself")
+    return ok("certificates", what)
+
+
+def database(examined: Examined) -> Iterator[Finding]:
+    """The database is whole, and its log is folded back."""
+    served = f"served by process {examined.holder}" if examined.holder else "not served"
+    what = f"{examined.objects} objects, revision {examined.revision}, schema {examined.schema}, {_size(examined.bytes)}, {served}"
+    if examined.log_bytes > max(examined.bytes, 256 << 20):
+        yield warn("database", f"{what}; its write-ahead log has {_size(examined.log_bytes)}", "start the server anew, which folds it back")
+    else:
+        yield ok("database", what)
+
+
+def encryption(path: Path, examined: Examined) -> Iterator[Finding]:
+    """The keyring opens what the database holds."""
+    try:
+        keyring = KeyringFile(path)
+    except KeyringError as error:
+        yield fail("encryption", str(error), "put the keyring back, and start the server anew")
+        return
+    missing = [key_id for key_id in examined.keys if keyring.find(key_id) is None]
+    primary = keyring.primary()
+    if missing:
+        yield fail(
+            "encryption", f"{path} lacks key {', '.join(missing)}, which Secrets need", "put that keyring back, and start the server anew"
+        )
+    elif primary is None:
+        yield warn("encryption", f"{path} is not there", "start the server, which makes a keyring")
+    else:
+        yield ok("encryption", f"{path} holds every key that is needed; primary is {primary[0]}")
+
+
+async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
+    """What the server says, through the administrator's kubeconfig."""
+    if not served:
+        return [warn("server", "it does not run", "start it with the same --data, if it shall")]
+    try:
+        connection = read(settings.kubeconfig)
+        async with HttpClient(connection, user_agent="skerry-doctor") as client:
+            return [*await _server(client, connection.server), *_agents(await client.list(MANAGEMENT))]
+    except (KubeconfigError, BadConnection, OSError) as error:
+        return [fail("server", f"it runs, and {settings.kubeconfig} cannot be used: {error}", "look into the server's log")]
+    except ApiError as error:
+        return [fail("server", error.message, "start the server, or look into its log")]
+
+
+async def _server(client: HttpClient, address: str) -> list[Finding]:
+    async with client.open("GET", "/readyz", seconds=10) as answer:
+        body, date = (await answer.read()).decode(errors="replace"), answer.headers.get("Date")
+    found = [ok("server", f"{address} is ready") if answer.status == 200 else fail("server", f"{address} is {body}", "see what it says")]
+    if date:
+        skew = abs(datetime.now(UTC) - parsedate_to_datetime(date))
+        if skew > SKEW_WARN:
+            found.append(warn("clock", f"the server's clock is {_time(skew)} away from this machine's", "set both with NTP"))
+    return found
+
+
+def _agents(listed: Json) -> Iterator[Finding]:
+    """Every management cluster's agent is connected, and its cluster well."""
+    items = [item for item in listed["items"] if item["metadata"]["name"] not in BUILTIN]  # these need no agent
+    for item in items:
+        name, conditions = item["metadata"]["name"], {each["type"]: each for each in (item.get("status") or {}).get("conditions") or []}
+        wrong = [each for kind in ("Connected", "Healthy") if (each := conditions.get(kind)) and each["status"] != "True"]
+        if "Connected" not in conditions:
+            yield warn("agents", f"{name} has never been connected", f"register its agent: skerry token {name}")
+        elif wrong:
+            what = "; ".join(f"{each['type']} is {each['status']}: {each.get('message') or each.get('reason', '')}" for each in wrong)
+            yield warn("agents", f"{name}: {what}", "look into the agent's log, and whether it reaches the gateway's port")
+        else:
+            yield ok("agents", f"{name} is connected and healthy")
+    if not items:
+        yield ok("agents", "there is no management cluster that needs one")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _time(span: timedelta) -> str:
+    return str(timedelta(seconds=round(span.total_seconds())))
