@@ -173,6 +173,10 @@ def test_a_bundle_helps_and_holds_nothing_secret(server: Server, tmp_path: Path)
     }  # fmt: skip
     whole = b"\n".join(found.values())
     assert planter.found_in(whole) == []
+    for verb in ("explain", "tree"):
+        for form in ("table", "json"):
+            shown = skerry(verb, "cluster", "team-a.web", "-n", "demo", "--kubeconfig", str(server.kubeconfig), "-o", form)
+            assert planter.found_in((shown.stdout + shown.stderr).encode()) == []
     secrets = [path for path in server.data.rglob("*") if path.suffix in {".pem", ".token"} or path.name in {"keyring.json", "tokens.json"}]
     assert len(secrets) >= 8
     for path in secrets:

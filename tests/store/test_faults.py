@@ -51,6 +51,7 @@ async def test_after_a_write_error_nothing_is_written_until_the_database_is_open
         await put(store, "lost", 100_000)
     with pytest.raises(StoreDamaged, match="start Skerry again"):
         await put(store, "refused")
+    assert "start Skerry again" in store.trouble()
     assert await _names(store) == ["first"]
     await store.close()
     again = await SqliteStore.open(path)

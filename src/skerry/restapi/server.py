@@ -160,13 +160,12 @@ class ApiServer:
         except ApiError as error:
             response = error_response(error)
             self._record(attributes, response.code, error.reason, request, request_id)
-        except StoreFull as error:
-            response = error_response(ServiceUnavailable(str(error), retry_after=10))
-        except CannotOpen as error:
-            response = error_response(ServiceUnavailable(str(error)))
-        except StoreError:
-            log.exception("the store failed", request=request_id, path=request.path)
-            response = error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))
+        except StoreError as error:
+            refusal = unavailable(error)
+            response = error_response(refusal)
+            if not isinstance(error, (StoreFull, CannotOpen)):
+                log.exception("the store failed", request=request_id, path=request.path)
+            self._record(attributes, response.code, refusal.reason, request, request_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
             # without its message, which may quote what the caller sent
             log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
@@ -290,6 +289,17 @@ async def _until_gone(receive: Receive, gone: Callable[[], None]) -> None:
         if message["type"] == "http.disconnect":
             gone()
             await asyncio.Event().wait()
+
+
+def unavailable(error: StoreError) -> ServiceUnavailable:
+    """What a caller is told of a store that cannot do what was asked."""
+    match error:
+        case StoreFull():
+            return ServiceUnavailable(str(error), retry_after=10)
+        case CannotOpen():
+            return ServiceUnavailable(str(error))
+        case _:
+            return ServiceUnavailable("the store cannot answer now; the server's log says more")
 
 
 def peer_of(request: Request) -> Peer:

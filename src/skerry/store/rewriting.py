@@ -25,7 +25,7 @@ from skerry.store.sealed import SealedStore
 from skerry.store.sealing import CannotOpen, Keyring, is_sealed, key_of, opened, resealed
 
 SLICE = 100
-"""Values per step: each costs the loop about 30 µs, and the writer's thread one transaction."""
+"""Values per step: each costs the loop about 50 µs, and the writer's thread one transaction."""
 RETRY_SECONDS = 30.0
 CLEAR = ""
 """Stands for "in the clear" among ids of keys."""

@@ -28,7 +28,7 @@ from skerry.store.sealing import CannotOpen, Keyring, key_of, opened, seal
 T = TypeVar("T")
 
 AT_A_TIME = 500
-"""How many values are opened (each about 10 µs) before others get their turn."""
+"""How many values are opened (each about 25 µs) before others get their turn."""
 
 
 class SealedStore:

@@ -193,6 +193,10 @@ class SqliteStore:
 
     # the end
 
+    def trouble(self) -> str:
+        """Why nothing can be written until this is opened anew; empty if it can."""
+        return self._writer.trouble()
+
     def statistics(self) -> Statistics:
         """Return counters."""
         writer = self._writer

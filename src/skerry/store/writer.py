@@ -45,6 +45,10 @@ class Writer:
             raise
         self._failure: sqlite3.Error | None = None
 
+    def trouble(self) -> str:
+        """Why nothing can be written until the database is opened anew; empty if it can."""
+        return "" if self._failure is None else str(explain(self._failure, self.path))
+
     def row(self, key: Key) -> Row | None:
         """Return the current row of a key."""
         found = self._connection.execute(SQL["present"], key).fetchone()
