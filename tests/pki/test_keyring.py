@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_another_process_that_shares_the_file_sees_the_new_key(tmp_path: Path) -
     new = ring.rotate(NOW)
     assert other.find(new) == ring.find(new)
     assert other.primary() == ring.primary()
+
+
+def test_processes_that_change_one_file_at_once_lose_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "keyring.json"
+    KeyringFile.create(path, NOW)
+    rings = [KeyringFile(path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda ring: [ring.rotate(NOW) for _ in range(5)], rings))
+    found = {key.id for key in KeyringFile(path).facts()}
+    assert {key_id for each in made for key_id in each} <= found
+    assert len(found) == 41
 
 
 def test_a_file_that_is_away_holds_no_key_and_one_that_goes_takes_none_away(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ where that matters, and the file never into a backup of the database.
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,14 +103,27 @@ class KeyringFile:
     def rotate(self, created: str) -> str:
         """Add a new key and make it primary; returns its id. Durable when it returns; raises OSError."""
         key = _new_key(created)
-        self._write(Stored(key.id, (*self._stored.keys, key)))
+        with self._alone():
+            self._write(Stored(key.id, (*self._stored.keys, key)))
         return key.id
 
     def retire(self, key_id: str) -> None:
         """Forget a key that nothing needs; raises ValueError for the primary one, or OSError."""
-        if key_id == self._stored.primary:
-            raise ValueError("the primary key is in use")
-        self._write(Stored(self._stored.primary, tuple(key for key in self._stored.keys if key.id != key_id)))
+        with self._alone():
+            if key_id == self._stored.primary:
+                raise ValueError("the primary key is in use")
+            self._write(Stored(self._stored.primary, tuple(key for key in self._stored.keys if key.id != key_id)))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others who change the same file waiting, and see what they changed before."""
+        descriptor = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._read_if_changed()
+            yield
+        finally:
+            os.close(descriptor)
 
     def _write(self, stored: Stored) -> None:
         write_secret(self.path, msgspec.json.encode(stored))
