@@ -104,7 +104,7 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
                 clock=clock,
                 version=KUBERNETES_VERSION,
             )
-            api.trouble = lambda: store.refusal or plain.trouble()
+            api.trouble = store.trouble
             offer_keys(api, store, rewriting)
             async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, audit, keys, clock) as running:
                 owner.spawn(rewriting.run(), "rewriting")

@@ -278,6 +278,10 @@ class Store(Protocol):
         """Return as soon as a sequence number above ``after`` may have been taken, by any resource. Raises StoreClosed like ``wait``."""
         ...
 
+    def trouble(self) -> str:
+        """Why nothing can be written until somebody does something about it, in a sentence; empty if nothing keeps it."""
+        ...
+
     def statistics(self) -> Statistics:
         """Return counters for people and metrics."""
         ...

@@ -207,6 +207,10 @@ class MemoryStore:
             self._refuse_when_closed()
             await self._latest_pulse.after(self._latest_pulse.count)
 
+    def trouble(self) -> str:
+        """Nothing can happen to memory."""
+        return ""
+
     def statistics(self) -> Statistics:
         """Return counters."""
         return Statistics(self._revision, self._compacted, len(self._rows), self._revision, self._revision)

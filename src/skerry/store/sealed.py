@@ -157,6 +157,10 @@ class SealedStore:
         """Return as soon as there is a newer latest value."""
         await self.store.latest_wait(after)
 
+    def trouble(self) -> str:
+        """Why nothing, or nothing confidential, can be written."""
+        return self.refusal or self.store.trouble()
+
     def statistics(self) -> Statistics:
         """Return counters."""
         return self.store.statistics()
