@@ -18,11 +18,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.store.contract import StoreDamaged, StoreError
+from skerry.store.contract import EPOCH_JUMP, StoreDamaged, StoreError
 from skerry.store.files import SCHEMA, FileLock, connect, explain
 from skerry.store.writer import Writer
 
-EPOCH_JUMP = 1_000_000_000  # revisions: at full load, days of writes that the copy knows nothing of
 SIDE_FILES = ("-wal", "-shm")
 
 
