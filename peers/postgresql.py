@@ -80,6 +80,8 @@ class PostgreSql:
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
         self.log = self.folder / "log"
+        self.name = name
+        self._copies: PostgreSql | None = None
         self._settings = {**SETTINGS, "unix_socket_directories": str(self.folder), **settings}
         self._user = _user()
         self._bin = found
@@ -117,6 +119,12 @@ class PostgreSql:
                 shutil.copytree(self._bin.parent, home, symlinks=True)
                 home.chmod(0o755)
                 self._bin = home / self._bin.name
+        if self._copies is not None:
+            source = ["-h", str(self._copies.folder), "-U", "skerry"]
+            self._run([str(self._bin / "pg_basebackup"), *source, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync"])
+            with (self.data / "postgresql.conf").open("a") as conf:
+                conf.write(f"unix_socket_directories = '{self.folder}'\n")
+            return
         options = ["-D", str(self.data), "-U", "skerry", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         self._run([str(self._bin / "initdb"), *options])
         lines = [f"{name} = '{value}'\n" for name, value in self._settings.items()]
@@ -163,7 +171,7 @@ class PostgreSql:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() in {"ready", "standby"}
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """End the server: SIGINT ends sessions first, SIGQUIT is a crash, SIGKILL a hard one."""
@@ -179,6 +187,19 @@ class PostgreSql:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
+        ends = time.monotonic() + UP_SECONDS
+        while any(map(_alive, children)) and time.monotonic() < ends:
+            time.sleep(0.02)  # a server does not start beside what is left of the one before
+
+    def backends(self, name: str) -> list[int]:
+        """The processes that serve sessions of a database."""
+        return [each for each in _children(self.pid) if f" {name} " in _command(each)]
+
+    def standby(self) -> PostgreSql:
+        """A copy of this server that follows it; not started. Use it as a context manager, after this one."""
+        made = PostgreSql(self.name)
+        made._copies = self
+        return made
 
     def signal_all(self, number: int) -> None:
         """Send a signal to every process of the server (SIGSTOP: it holds still, its connections stay open)."""
@@ -197,6 +218,21 @@ def kill(process: int, number: int = signal.SIGKILL) -> None:
 def _children(process: int) -> list[int]:
     found = Path(f"/proc/{process}/task/{process}/children")
     return [int(each) for each in found.read_text().split()] if sys.platform == "linux" and found.exists() else []
+
+
+def _command(process: int) -> str:
+    """How a server's process calls itself: ``postgres: skerry database [local] idle``."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except FileNotFoundError:
+        return ""
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _user() -> int | None:

@@ -49,7 +49,7 @@ from skerry.restapi.response import Response, Send, json_response
 from skerry.restapi.reviews import review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
-from skerry.store.contract import Key, Store, StoreError, StoreFull
+from skerry.store.contract import Key, Store, StoreError, StoreFull, StoreUnavailable
 
 Json = dict[str, Any]
 Handler = Callable[[Call], Awaitable[Response]]
@@ -154,6 +154,8 @@ class ApiServer:
             self._record(attributes, response.code, error.reason, request, request_id)
         except StoreFull as error:
             response = error_response(ServiceUnavailable(str(error), retry_after=10))
+        except StoreUnavailable:
+            response = error_response(ServiceUnavailable("the database does not answer now; try again", retry_after=1))
         except StoreError:
             log.exception("the store failed", request=request_id, path=request.path)
             response = error_response(ServiceUnavailable("the store cannot answer now; the server's log says more"))

@@ -20,6 +20,8 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.store.contract import (
     Change,
+    Compacted,
+    FutureRevision,
     Key,
     LatestRow,
     Page,
@@ -157,7 +159,14 @@ class PostgresStore:
         self._refuse_when_closed()
         if after == self._server.known.revision:
             return []
-        return await self._readers.run(lambda connection: readers.changes(connection, after, limit))
+        seen = self._server.known.revision
+        try:
+            return await self._readers.run(lambda connection: readers.changes(connection, after, limit))
+        except FutureRevision as error:
+            if error.current >= seen:
+                raise
+            known = await self._watch.ask()  # the tail is lost: looking opens a new epoch
+            raise Compacted(known.compacted) from error
 
     async def wait(self, after: int) -> None:
         """Return as soon as there is a newer revision."""
