@@ -18,16 +18,34 @@ Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min
 GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="SKERRY_DATABASE",
+        show_envvar=False,
+        help="A PostgreSQL database (postgresql://user@host/name), which several servers may share; without it, one in the data folder.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--database-password-file", help="File that holds the password of the database, which may also come as for psql."),
+]
 
 
 def up(
     data: Data = Path(".skerry"),
     port: Port = 8443,
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     sim: Annotated[bool, typer.Option("--sim", help="Run a simulated management cluster, called demo, to play with.")] = False,
     log_level: LogLevel = Level.INFO,
 ) -> None:
-    """Start Skerry on this machine, with an embedded database, and say how to use it."""
-    _serve(ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1), log_level, greet=True, sim=sim)
+    """Start Skerry on this machine, with an embedded database if no other is given, and say how to use it."""
+    settings = ServerSettings(
+        data.resolve(), port=port, gateway_port=port and port + 1, database_url=database, database_password=database_password_file
+    )
+    _serve(settings, log_level, greet=True, sim=sim)
 
 
 def server(
@@ -36,10 +54,13 @@ def server(
     gateway_port: GatewayPort = 8444,
     host: Host = "127.0.0.1",
     name: Names = None,
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    _serve(ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port), log_level, greet=False, sim=False)
+    settings = ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port, database, database_password_file)
+    _serve(settings, log_level, greet=False, sim=False)
 
 
 def _serve(settings: ServerSettings, level: Level, *, greet: bool, sim: bool) -> None:

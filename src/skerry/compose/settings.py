@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -10,7 +10,9 @@ from pathlib import Path
 class ServerSettings:
     """How one embedded server runs.
 
-    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``.
+    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``. ``database_url`` is a
+    PostgreSQL database as libpq writes it, which other servers may share; empty for an embedded one. Its password may stand
+    in the file ``database_password``; what neither says, the driver takes from where libpq does (PGPASSWORD, PGPASSFILE).
     """
 
     data: Path
@@ -18,10 +20,17 @@ class ServerSettings:
     port: int = 8443
     names: tuple[str, ...] = ()
     gateway_port: int = 8444
+    database_url: str = field(default="", repr=False)
+    database_password: Path | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may use the same database."""
+        return bool(self.database_url)
 
     @property
     def database(self) -> Path:
-        """Where the store is."""
+        """Where an embedded store is."""
         return self.data / "skerry.db"
 
     @property
