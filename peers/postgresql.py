@@ -71,14 +71,14 @@ def bring() -> str:
 class PostgreSql:
     """One server with its data; it can be stopped, killed and started again. Use as a context manager."""
 
-    def __init__(self, name: str, **settings: str) -> None:
-        """``settings`` are added to, or replace, those of ``postgresql.conf``."""
+    def __init__(self, name: str, *, data: Path | None = None, **settings: str) -> None:
+        """``data`` is where the data goes, in a folder that everybody can reach; ``settings`` replace those of ``postgresql.conf``."""
         found = programs(name)
         if found is None:
             raise PeerFailed(f"PostgreSQL ({name}) is not on this machine")
         self.folder = Path(tempfile.mkdtemp(prefix="skpg-", dir=SHORT if SHORT.is_dir() else None))
         self.folder.chmod(0o755)
-        self.data = self.folder / "data"
+        self.data = data or self.folder / "data"
         self.log = self.folder / "log"
         self.name = name
         self._copies: PostgreSql | None = None
@@ -114,6 +114,8 @@ class PostgreSql:
     def _make(self) -> None:
         if self._user is not None:
             os.chown(self.folder, self._user, -1)
+            self.data.mkdir(mode=0o700)
+            os.chown(self.data, self._user, -1)
             if not self._reachable():
                 home = self.folder / "programs"
                 shutil.copytree(self._bin.parent, home, symlinks=True)
@@ -191,6 +193,10 @@ class PostgreSql:
         while any(map(_alive, children)) and time.monotonic() < ends:
             time.sleep(0.02)  # a server does not start beside what is left of the one before
 
+    def cpu(self) -> float:
+        """CPU seconds that the server's present processes have taken."""
+        return sum(map(_cpu, [self.pid, *_children(self.pid)]))
+
     def backends(self, name: str) -> list[int]:
         """The processes that serve sessions of a database."""
         return [each for each in _children(self.pid) if f" {name} " in _command(each)]
@@ -226,6 +232,15 @@ def _command(process: int) -> str:
         return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
     except FileNotFoundError:
         return ""
+
+
+def _cpu(process: int) -> float:
+    """User and system time: the 14th and 15th field of the kernel's line, in ticks."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _alive(process: int) -> bool:
