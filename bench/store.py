@@ -1,9 +1,10 @@
-"""How many durable writes the embedded store takes, and what one costs: `python -m bench.store`.
+"""How many durable writes a store takes, and what one costs: `python -m bench.store`.
 
 64 callers in one process create, update and read objects of 2 KB, each caller one after the
 other, as requests do. Printed are operations per second (which depend on the machine's fsync)
-and CPU time per operation of the whole process and of the writer's thread alone (which hardly
-do). The budgets: 3,000 creates/s and 0.12 ms of the writer's CPU per write on two cores.
+and CPU time per operation, which hardly does: of the whole process, and of the embedded store's
+writer thread or of PostgreSQL's processes. The budgets: 3,000 creates/s and 0.12 ms of the
+writer's CPU per write on two cores. PostgreSQL is measured where its programs are, with fsync.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from pathlib import Path
 
 import uvloop
 
+from peers.postgresql import PostgreSql, programs
 from skerry.store.contract import Key, Store, Value, Write
+from skerry.store.postgres.server import Address
+from skerry.store.postgres.store import PostgresStore
 from skerry.store.sqlite import SqliteStore
 
 CALLERS = 64
@@ -39,21 +43,24 @@ def _thread_clock(prefix: str) -> Callable[[], float]:
     return lambda: sum(map(time.clock_gettime, clocks))
 
 
-async def _measure(name: str, count: int, operation: Callable[[int], Awaitable[object]]) -> None:
+Clock = tuple[str, Callable[[], float]]
+
+
+async def _measure(name: str, count: int, operation: Callable[[int], Awaitable[object]], clock: Clock) -> None:
     numbers = iter(range(count))
 
     async def caller() -> None:
         for number in numbers:
             await operation(number)
 
-    writer = _thread_clock("store-writer")
-    began, cpu, alone = time.perf_counter(), time.process_time(), writer()
+    label, beside = clock
+    began, cpu, alone = time.perf_counter(), time.process_time(), beside()
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    seconds, cpu, alone = time.perf_counter() - began, time.process_time() - cpu, writer() - alone
-    print(f"{name:<22}{count / seconds:>9,.0f}/s   CPU {cpu / count * 1000:.3f} ms, of it writer {alone / count * 1000:.3f} ms")
+    seconds, cpu, alone = time.perf_counter() - began, time.process_time() - cpu, beside() - alone
+    print(f"{name:<22}{count / seconds:>9,.0f}/s   CPU {cpu / count * 1000:.3f} ms, {label} {alone / count * 1000:.3f} ms")
 
 
-async def _bench(store: Store, count: int) -> None:
+async def _bench(store: Store, count: int, clock: Callable[[], Clock]) -> None:
     revisions: dict[int, int] = {}
 
     async def create(number: int) -> None:
@@ -69,11 +76,12 @@ async def _bench(store: Store, count: int) -> None:
         await store.page("default", "clusters.fleet.skerry.dev", at=revisions[0], limit=500)
 
     await store.write(Write(_key(-1), 0, _value(-1)))  # threads begin with their first work
-    await _measure("create", count, create)
-    await _measure("update", count, update)
-    await _measure("get", count, lambda number: store.get(_key(number)))
-    await _measure("page of 500", 200, page)
-    await _measure("page of 500, older", 20, old_page)
+    beside = clock()
+    await _measure("create", count, create, beside)
+    await _measure("update", count, update, beside)
+    await _measure("get", count, lambda number: store.get(_key(number)), beside)
+    await _measure("page of 500", 200, page, beside)
+    await _measure("page of 500, older", 20, old_page, beside)
     head = await store.head()
     began = time.perf_counter()
     await store.compact(head - 100)
@@ -87,16 +95,34 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=20_000)
     given = arguments.parse_args()
 
-    async def run(path: Path) -> None:
-        store = await SqliteStore.open(path)
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        Path(folder).chmod(0o755)  # a PostgreSQL server may run as somebody else
+        uvloop.run(_sqlite(Path(folder), given.count))
+        for release in ("wheel", "debian-15"):
+            if programs(release):
+                uvloop.run(_postgres(Path(folder), release, given.count))
+
+
+async def _sqlite(folder: Path, count: int) -> None:
+    print("SQLite")
+    store = await SqliteStore.open(folder / "bench.db")
+    try:
+        await _bench(store, count, lambda: ("of it writer", _thread_clock("store-writer")))
+        print(store.statistics())
+    finally:
+        await store.close()
+
+
+async def _postgres(folder: Path, release: str, count: int) -> None:
+    settings = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "1GB"}
+    with PostgreSql(release, data=folder / release, **settings) as server:
+        store = await PostgresStore.open(Address(server.dsn()))
         try:
-            await _bench(store, given.count)
+            print(f"PostgreSQL ({release})")
+            await _bench(store, count, lambda: ("server", server.cpu))
             print(store.statistics())
         finally:
             await store.close()
-
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        uvloop.run(run(Path(folder) / "bench.db"))
 
 
 if __name__ == "__main__":

@@ -175,7 +175,16 @@ def main() -> int:
         cache_root().mkdir(parents=True, exist_ok=True)
         for group in missing:
             build(group, go, folder(group))
+    print(f"peers: PostgreSQL 15: {postgresql()}")
     return 0
+
+
+def postgresql() -> str:
+    """See that Debian's PostgreSQL 15 is here, where that can be done; the newest release comes in a wheel."""
+    sys.path.insert(0, str(HERE.parent))
+    from peers.postgresql import bring
+
+    return bring()
 
 
 if __name__ == "__main__":

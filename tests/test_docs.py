@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from peers.postgresql import PostgreSql, programs
 from tests.e2e.server import SKERRY, Server, running
+from tests.store.databases import why_not
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,6 +30,11 @@ def test_the_files_that_the_two_traces_name_exist() -> None:
     named = re.findall(r"`([a-z]+/[a-z_/]+\.py)`", traces)
     assert len(named) >= 10
     assert [name for name in named if not (ROOT / "src" / "skerry" / name).exists()] == []
+
+
+def commands_of(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
 
 
 @pytest.mark.peer("kubernetes")
@@ -54,11 +61,6 @@ def test_every_command_of_a_page_for_operators_works_in_its_order(page: str, tmp
                 server.start()
 
 
-def commands_of(page: str) -> list[str]:
-    text = (ROOT / "docs" / page).read_text()
-    return [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-
-
 def run(server: Server, command: str) -> None:
     """Run a command of a page in the server's folder."""
     program, *arguments = shlex.split(command)
@@ -67,3 +69,43 @@ def run(server: Server, command: str) -> None:
     elif program == "skerry":
         done = subprocess.run([str(SKERRY), *arguments], cwd=server.folder, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.peer("kubernetes")
+def test_two_servers_are_set_up_on_postgresql_as_the_page_says(tmp_path: Path) -> None:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    (tmp_path / "password").write_text("correct-horse\n")
+    servers: dict[str, Server] = {}
+    with PostgreSql("wheel") as database:
+        rules = database.data / "pg_hba.conf"
+        rules.write_text("local all fleet scram-sha-256\n" + rules.read_text())
+        database.stop()
+        database.start()
+        try:
+            for command in commands_of("howto/use-postgresql.md"):
+                _follow(command, tmp_path, database, servers)
+        finally:
+            for server in servers.values():
+                server.stop()
+    assert len(servers) == 2
+
+
+def _follow(command: str, folder: Path, database: PostgreSql, servers: dict[str, Server]) -> None:
+    """Do what a line of the page says, with this test's folder, ports and socket."""
+    program, *words = shlex.split(command)
+    if program == "skerry":
+        options = dict(zip(words[1::2], words[2::2], strict=True))
+        address = options["--database"].replace("@db/fleet", "@/fleet") + f"?host={database.folder}"
+        password = str(folder / options["--database-password-file"])
+        more = ("--database", address, "--database-password-file", password, "--keyring", str(folder / options["--keyring"]))
+        server = servers[options["--data"]] = Server(folder, *more, verb=words[0])
+        server.data = folder / options["--data"]
+        server.start()
+    elif program == "kubectl":
+        server = servers[words[1].partition("/")[0]]
+        server.kubectl(*(str(ROOT / each) if each.startswith("examples/") else each for each in words[2:]))
+    else:
+        if program == "psql":
+            program, words = str(programs("wheel") / "psql"), ["-h", str(database.folder), "-U", "skerry", "postgres", *words]  # type: ignore[operator]
+        subprocess.run([program, *words], cwd=folder, check=True, timeout=60)

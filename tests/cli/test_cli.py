@@ -55,6 +55,21 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_right(tmp_path: Path,
     assert says in skerry(*arguments, folder=tmp_path, code=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--database", "postgresql://me:secret@127.0.0.1:1/fleet"), "the database postgresql://me@127.0.0.1:1/fleet cannot be reached"),
+        (("--database", "mysql://me:secret@db/fleet"), "begins with postgresql://"),
+        (("--database", "postgresql://db/fleet", "--database-password-file", "nowhere"), "nowhere: No such file"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    done = skerry("server", "--data", "data", *options, folder=tmp_path, code=1)
+    assert says in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_failure_ends_with_1_and_says_why_on_standard_error(tmp_path: Path) -> None:
     for arguments in (("token", "sv-1"), ("kubeconfig",), ("tree", "cluster", "a.b", "-n", "demo")):
         done = skerry(*arguments, folder=tmp_path, code=1)
@@ -106,6 +121,6 @@ def test_a_server_that_does_not_answer_is_named(server: Server, tmp_path: Path) 
 def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
     verbs = skerry(folder=tmp_path, environment=completing("skerry to", 1)).stdout.split()
     assert verbs == ["token"]
-    options = skerry(folder=tmp_path, environment=completing("skerry up --d", 2)).stdout.split()
-    assert options == ["--data"]
+    options = skerry(folder=tmp_path, environment=completing("skerry up --l", 2)).stdout.split()
+    assert options == ["--log-level"]
     assert "_SKERRY_COMPLETE" in skerry("--show-completion", "zsh", folder=tmp_path).stdout

@@ -21,7 +21,7 @@ from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kit.aio import Pulse
 from skerry.machinery.errors import AlreadyExists, Expired, ServiceUnavailable
-from skerry.store.backup import EPOCH_JUMP
+from skerry.store.contract import EPOCH_JUMP
 from tests.e2e.server import SKERRY, Server
 
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry.store.backup import EPOCH_JUMP, backup, restore, verify
-from skerry.store.contract import Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
+from skerry.store.backup import backup, restore, verify
+from skerry.store.contract import EPOCH_JUMP, Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
 from skerry.store.files import Locked
 from skerry.store.sqlite import SqliteStore
 from tests.store.limits import no_file_grows_beyond

@@ -19,7 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from skerry.store.contract import Change, Compacted, FutureRevision, Key, RevisionConflict, Row, Store, Value, Verb, Write
 from skerry.store.memory import MemoryStore
+from skerry.store.postgres.store import PostgresStore
 from skerry.store.sqlite import SqliteStore
+from tests.store.databases import PATIENT, RELEASES, Databases, why_not
 
 T = TypeVar("T")
 
@@ -184,6 +186,24 @@ class SqliteAgainstDict(StoreAgainstDict):
         self.folder.cleanup()
 
 
+def _on_postgres(servers: Databases, release: str) -> type[StoreAgainstDict]:
+    class PostgresAgainstDict(StoreAgainstDict):
+        def __init__(self) -> None:
+            super().__init__()
+            self.address = self.do(servers.fresh(release))
+
+        async def open(self) -> Store:
+            return await PostgresStore.open(self.address, PATIENT)
+
+        @rule()
+        def restart(self) -> None:
+            self.do(self.store.close())
+            self.store = self.do(self.open())
+            self.compare_all_that_is_told_of_the_past()
+
+    return PostgresAgainstDict
+
+
 def _check(machine: type[StoreAgainstDict], examples: int) -> None:
     how = settings(max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=how)
@@ -195,3 +215,10 @@ def test_the_memory_store_agrees_with_a_dict() -> None:
 
 def test_the_sqlite_store_agrees_with_a_dict_through_restarts() -> None:
     _check(SqliteAgainstDict, 25)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_postgres_store_agrees_with_a_dict_through_restarts(servers: Databases, release: str) -> None:
+    if why := why_not(release):
+        pytest.skip(why)
+    _check(_on_postgres(servers, release), 15)

@@ -19,35 +19,58 @@ GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agen
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the keys that encrypt Secrets; by default in the data folder.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="SKERRY_DATABASE",
+        show_envvar=False,
+        help="A PostgreSQL database (postgresql://user@host/name), which several servers may share; without it, one in the data folder.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--database-password-file", help="File that holds the password of the database, which may also come as for psql."),
+]
 
 
 def up(
     data: Data = Path(".skerry"),
     port: Port = 8443,
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     sim: Annotated[bool, typer.Option("--sim", help="Run a simulated management cluster, called demo, to play with.")] = False,
     keyring: Keyring = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
-    """Start Skerry on this machine, with an embedded database, and say how to use it."""
-    _serve(
-        ServerSettings(data.resolve(), port=port, gateway_port=port and port + 1, keyring_file=keyring and keyring.resolve()),
-        log_level,
-        greet=True,
-        sim=sim,
+    """Start Skerry on this machine, with an embedded database if no other is given, and say how to use it."""
+    settings = ServerSettings(
+        data.resolve(),
+        port=port,
+        gateway_port=port and port + 1,
+        database_url=database,
+        database_password=database_password_file,
+        keyring_file=keyring and keyring.resolve(),
     )
+    _serve(settings, log_level, greet=True, sim=sim)
 
 
-def server(
+def server(  # noqa: PLR0913, PLR0917 every argument is an option
     data: Data = Path(".skerry"),
     port: Port = 8443,
     gateway_port: GatewayPort = 8444,
     host: Host = "127.0.0.1",
     name: Names = None,
     keyring: Keyring = None,
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    settings = ServerSettings(data.resolve(), host, port, tuple(name or ()), gateway_port, keyring and keyring.resolve())
+    names = tuple(name or ())
+    settings = ServerSettings(
+        data.resolve(), host, port, names, gateway_port, database, database_password_file, keyring and keyring.resolve()
+    )
     _serve(settings, log_level, greet=False, sim=False)
 
 

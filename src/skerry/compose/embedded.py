@@ -1,4 +1,4 @@
-"""The embedded form: one process that holds the store, serves the API, and runs what belongs to it.
+"""One server: a process that opens the store, serves the API, and runs what belongs to it.
 
 Everything is built here, explicitly and in order, and taken down in reverse: store, identity,
 API server, front door. What a user needs to begin (the administrator's kubeconfig) is
@@ -24,6 +24,7 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
+from skerry.compose.database import opened
 from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import controllers, free_lease, gateway
 from skerry.compose.settings import ServerSettings
@@ -50,7 +51,6 @@ from skerry.restapi.server import ApiServer, forbidden
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
-from skerry.store.sqlite import SqliteStore
 
 KUBERNETES_VERSION = "v1.37.0"
 """The Kubernetes release whose API behaviour is served; clients decide by it what they may send."""
@@ -86,9 +86,8 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
     """Run a server until the block is left; raises one of CANNOT_START if it cannot."""
     clock = clock or SystemClock()
     _own(settings.data)
-    plain = await SqliteStore.open(settings.database)
-    try:
-        store, rewriting = await encrypted(plain, settings.keyring, clock)
+    async with opened(settings) as plain:
+        store, rewriting = await encrypted(plain, settings.keyring, clock, shared=settings.shared)
         settings.kubeconfig.unlink(missing_ok=True)
         safe = Safe(settings.pki)
         now = clock.now()
@@ -109,8 +108,6 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
             async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, audit, keys, clock) as running:
                 owner.spawn(rewriting.run(), "rewriting")
                 yield running
-    finally:
-        await plain.close()
 
 
 def _own(folder: Path) -> None:
@@ -140,7 +137,8 @@ async def _serving(
         components = connection(keys.controllers(clock.now()))
         client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
         await seed(client)
-        await free_lease(client)  # the lock on the database proves that its former holder is gone
+        if not settings.shared:
+            await free_lease(client)  # the lock on the database proves that its former holder is gone
         listen = f"{_bracketed(settings.host)}:{settings.gateway_port}"
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock)

@@ -24,13 +24,15 @@ from skerry.store.sealed import SealedStore
 
 PATH = "/skerry/v1/keys"
 ROTATE_PATH = f"{PATH}/rotate"
+OTHERS_SECONDS = 600.0
+"""How long a write of another process may be under way that was sealed with the former key."""
 CONFIDENTIAL = frozenset(resource.key for resource in catalogue.ALL if resource.confidential)
 
 log = get("compose.encryption")
 
 
-async def encrypted(store: Store, path: Path, clock: Clock) -> tuple[SealedStore, Rewriting]:
-    """Put a store into its coat; raises OSError if a keyring is needed and cannot be made."""
+async def encrypted(store: Store, path: Path, clock: Clock, *, shared: bool = False) -> tuple[SealedStore, Rewriting]:
+    """Put a store into its coat; raises OSError if a keyring is needed and cannot be made. ``shared``: other processes use both."""
     try:
         keyring, broken = KeyringFile(path), ""
     except KeyringError as error:
@@ -43,7 +45,7 @@ async def encrypted(store: Store, path: Path, clock: Clock) -> tuple[SealedStore
     elif keyring.primary() is None:
         sealed.keyring = keyring = KeyringFile.create(path, rfc3339(clock.now()))
         log.info("made a keyring; keep a copy of it apart from the backups of the database", file=str(path))
-    return sealed, Rewriting(sealed, keyring, clock)
+    return sealed, Rewriting(sealed, keyring, clock, patience=OTHERS_SECONDS if shared else 0)
 
 
 def offer_keys(api: ApiServer, sealed: SealedStore, rewriting: Rewriting) -> None:

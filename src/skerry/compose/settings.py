@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -10,8 +10,11 @@ from pathlib import Path
 class ServerSettings:
     """How one embedded server runs.
 
-    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``.
-    ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder.
+    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``. ``database_url`` is a
+    PostgreSQL database as libpq writes it, which other servers may share; empty for an embedded one. Its password may stand
+    in the file ``database_password``; what neither says, the driver takes from where libpq does (PGPASSWORD, PGPASSFILE).
+    ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder; servers that share a database
+    share it too.
     """
 
     data: Path
@@ -19,11 +22,18 @@ class ServerSettings:
     port: int = 8443
     names: tuple[str, ...] = ()
     gateway_port: int = 8444
+    database_url: str = field(default="", repr=False)
+    database_password: Path | None = None
     keyring_file: Path | None = None
 
     @property
+    def shared(self) -> bool:
+        """Whether other servers may use the same database."""
+        return bool(self.database_url)
+
+    @property
     def database(self) -> Path:
-        """Where the store is."""
+        """Where an embedded store is."""
         return self.data / "skerry.db"
 
     @property

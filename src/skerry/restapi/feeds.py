@@ -14,12 +14,13 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.log import get
 from skerry.machinery.resource import Resource
 from skerry.restapi.cache import Item, ResourceCache
-from skerry.store.contract import Compacted, Store, StoreClosed, StoreError, Verb
+from skerry.store.contract import Compacted, Store, StoreClosed, StoreError, StoreUnavailable, Verb
 from skerry.store.feed import feed
 
 LOOK_BACK = 10_000
 KEEP = 50_000
 COMPACT_EVERY = 60.0
+RETRY_SECONDS = 0.5
 
 log = get("restapi.feeds")
 
@@ -46,7 +47,7 @@ class Feeds:
         self.position = start
         for key, resource in self._kinds().items():
             await self._load(key, resource, start)
-        owner.spawn(self._follow(start), "log")
+        owner.spawn(self._follow(), "log")
         owner.spawn(self._compact(), "compaction")
         await self.reached(head)
 
@@ -84,40 +85,70 @@ class Feeds:
         if self._owner is not None:
             self._owner.spawn(self._follow_latest(cache), f"latest/{key}")
 
-    async def _follow(self, after: int) -> None:
+    async def _follow(self) -> None:
+        anew = False
         while True:
             try:
-                async for batch in feed(self._store, after):
-                    for change in batch:
-                        cache = self.caches.get(change.key.resource)
-                        if cache is not None and change.key.organization == self._organization:
-                            place = (change.key.namespace, change.key.name)
-                            cache.apply(change.verb, Item.of(place, change.revision, change.value))
-                    after = self.position = batch[-1].revision
-                    self._pulse.beat()
-                    await asyncio.sleep(0)
+                if anew:
+                    await self._load_anew()
+                    anew = False
+                await self._follow_on()
             except Compacted as error:
                 log.warning("the log was compacted beyond this server; reading everything anew", oldest=error.oldest)
-                after = await self._store.head()
-                for key, resource in self._kinds().items():
-                    if not resource.latest:
-                        old = self.caches[key]
-                        await self._load(key, resource, after)
-                        old.drop_all()
-                self.position = after
-                self._pulse.beat()
+                anew = True
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)  # the store says so in its own log
+
+    async def _follow_on(self) -> None:
+        """Take what happens from the present position on, for as long as the log can be read."""
+        async for batch in feed(self._store, self.position):
+            for change in batch:
+                cache = self.caches.get(change.key.resource)
+                if cache is not None and change.key.organization == self._organization:
+                    place = (change.key.namespace, change.key.name)
+                    cache.apply(change.verb, Item.of(place, change.revision, change.value))
+            self.position = batch[-1].revision
+            self._pulse.beat()
+            await asyncio.sleep(0)
+
+    async def _load_anew(self) -> None:
+        """Fill every cache as of now; watchers of what was before start anew."""
+        head = await self._store.head()
+        for key, resource in self._kinds().items():
+            if not resource.latest:
+                old = self.caches[key]
+                await self._load(key, resource, head)
+                old.drop_all()
+        self.position = head
+        self._pulse.beat()
 
     async def _follow_latest(self, cache: ResourceCache) -> None:
+        while True:
+            try:
+                await self._follow_table(cache)
+            except Compacted as error:
+                log.warning("removals were forgotten that this server had not read; reading everything anew", oldest=error.oldest)
+                if await self._replaced(cache):
+                    return
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _replaced(self, cache: ResourceCache) -> bool:
+        """Fill another cache in the place of one, with a follower of its own; tell whether that could be done now."""
+        try:
+            await self._load_latest(cache.key)
+        except StoreUnavailable:
+            await asyncio.sleep(RETRY_SECONDS)
+            return False
+        cache.drop_all()
+        return True
+
+    async def _follow_table(self, cache: ResourceCache) -> None:
+        """Take what changes from where a cache stands, for as long as the table can be read."""
         after = cache.revision
         while True:
             seen = await self._store.latest_head()
-            try:
-                rows = await self._store.latest_changes(self._organization, cache.key, after, 1000)
-            except Compacted as error:
-                log.warning("removals were forgotten that this server had not read; reading everything anew", oldest=error.oldest)
-                await self._load_latest(cache.key)  # with a follower of its own
-                cache.drop_all()
-                return
+            rows = await self._store.latest_changes(self._organization, cache.key, after, 1000)
             for row in rows:
                 place: tuple[str, str] = (row.key.namespace, row.key.name)
                 after = max(after, row.sequence)

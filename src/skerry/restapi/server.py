@@ -49,7 +49,7 @@ from skerry.restapi.response import Response, Send, json_response
 from skerry.restapi.reviews import review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
-from skerry.store.contract import Key, Store, StoreError, StoreFull
+from skerry.store.contract import Key, Store, StoreError, StoreFull, StoreUnavailable
 from skerry.store.sealing import CannotOpen
 
 Json = dict[str, Any]
@@ -163,7 +163,7 @@ class ApiServer:
         except StoreError as error:
             refusal = unavailable(error)
             response = error_response(refusal)
-            if not isinstance(error, (StoreFull, CannotOpen)):
+            if not isinstance(error, (StoreFull, StoreUnavailable, CannotOpen)):
                 log.exception("the store failed", request=request_id, path=request.path)
             self._record(attributes, response.code, refusal.reason, request, request_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
@@ -296,6 +296,8 @@ def unavailable(error: StoreError) -> ServiceUnavailable:
     match error:
         case StoreFull():
             return ServiceUnavailable(str(error), retry_after=10)
+        case StoreUnavailable():
+            return ServiceUnavailable("the database does not answer now; try again", retry_after=1)
         case CannotOpen():
             return ServiceUnavailable(str(error))
         case _:

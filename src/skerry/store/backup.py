@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from skerry.store.contract import StoreDamaged, StoreError
+from skerry.store.contract import EPOCH_JUMP, StoreDamaged, StoreError
 from skerry.store.files import MIGRATIONS, SQL, FileLock, connect, explain, schema_of
 from skerry.store.schema import Level, refuse_newer
 from skerry.store.sealing import MAGIC, key_of
 from skerry.store.writer import Writer
 
-EPOCH_JUMP = 1_000_000_000  # revisions: at full load, days of writes that the copy knows nothing of
 SIDE_FILES = ("-wal", "-shm")
 HEAD_BYTES = 512
 """Of a sealed value: more than the id of its key takes."""

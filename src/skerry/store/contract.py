@@ -13,8 +13,7 @@
   jump, the log before the jump is gone, and every watcher starts anew.
 
 A key begins with the organization. Nothing here knows what an object means. The dialects are
-``sqlite.py`` and ``memory.py``; PostgreSQL comes beside them, on the same contract suite
-(``tests/store/``).
+``sqlite.py``, ``memory.py`` and ``postgres/``, on the same contract suite (``tests/store/``).
 
 The *latest-value* tables are for what does not belong in the log (heartbeats, inventory,
 per-object results): last value wins, batches are cheap, every upsert takes the next number of
@@ -29,6 +28,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+EPOCH_JUMP = 1_000_000_000
+"""Revisions between epochs: at full load, days of writes that a copy knows nothing of."""
 
 
 class Key(NamedTuple):
@@ -160,6 +162,10 @@ class StoreDamaged(StoreError):
     """The database file is damaged; the message says what to do."""
 
 
+class StoreUnavailable(StoreError):
+    """The database does not answer now. What was under way may or may not have been done; asking again may help."""
+
+
 class Shut(bytes):
     """Stands where a value cannot be opened: empty. ``why`` tells people what is missing."""
 
@@ -199,7 +205,7 @@ class Store(Protocol):
     async def write(self, write: Write) -> int:
         """Commit one write, sharing a transaction with whoever else waits; return its revision.
 
-        Durable when it returns. Raises RevisionConflict, the exception of a failed check, StoreFull or StoreClosed.
+        Durable when it returns. Raises RevisionConflict, the exception of a failed check, StoreFull, StoreUnavailable or StoreClosed.
         If the caller is cancelled the write may or may not happen, but never by half.
         """
         ...

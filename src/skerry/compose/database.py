@@ -1,0 +1,41 @@
+"""Which store a server runs on: the embedded file of its data folder, or a PostgreSQL database that several may share.
+
+The data folder belongs to one process either way: keys, tokens and the audit log are in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from skerry.compose.settings import ServerSettings
+from skerry.store.contract import Store, StoreError
+from skerry.store.files import FileLock
+from skerry.store.sqlite import SqliteStore
+
+SCHEMES = ("postgresql://", "postgres://")
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: ServerSettings) -> AsyncIterator[Store]:
+    """Open the store, and close it at the end; raises StoreError or OSError that says what is wrong."""
+    with contextlib.ExitStack() as stack:
+        if settings.shared:
+            stack.callback(FileLock(settings.database).release)  # the embedded file brings its own
+        store = await (_postgres(settings) if settings.shared else SqliteStore.open(settings.database))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+async def _postgres(settings: ServerSettings) -> Store:
+    from skerry.store.postgres.server import Address
+    from skerry.store.postgres.store import PostgresStore
+
+    if not settings.database_url.startswith(SCHEMES):
+        raise StoreError("the address of a database begins with postgresql://")
+    password = None
+    if settings.database_password is not None:
+        password = settings.database_password.read_text().rstrip("\r\n")
+    return await PostgresStore.open(Address(settings.database_url, password))

@@ -1,0 +1,218 @@
+"""Two servers over one PostgreSQL database: what one writes the other shows, and either may die or stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from peers.postgresql import PostgreSql
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
+from skerry.client.kubeconfig import read
+from skerry.kit.aio import TaskOwner
+from skerry.machinery.errors import AlreadyExists, ApiError
+from skerry.machinery.resource import Json
+from tests.e2e.server import SKERRY, Server, eventually
+from tests.store.databases import why_not
+
+GROUPS = Ref("fleet.skerry.dev", "v1alpha1", "clustergroups", namespaced=False)
+WRITES = 60
+
+
+def group(name: str) -> Json:
+    return {"apiVersion": "fleet.skerry.dev/v1alpha1", "kind": "ClusterGroup", "metadata": {"name": name}, "spec": {}}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[PostgreSql]:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    with PostgreSql("wheel") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def replicas(database: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    folder = tmp_path_factory.mktemp("replicas")
+    made: list[Server] = []
+    try:
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            server = Server(folder / name, "--database", database.dsn(), verb="server")
+            if made:
+                shutil.copytree(made[0].data / "pki", server.data / "pki")
+            made.append(server)
+            server.start()
+        yield made
+    finally:
+        for server in made:
+            if server.process is not None and server.process.poll() is None:
+                server.signal(signal.SIGCONT)
+                server.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def clients(replicas: list[Server]) -> AsyncIterator[list[HttpClient]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(HttpClient(read(server.kubeconfig))) for server in replicas]
+
+
+def transitions(server: Server) -> list[tuple[str, int]]:
+    """What a server says of the controllers' lease: ("took a lease" or "lost a lease", epoch)."""
+    lines = (json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{") and '"controllers"' in line)
+    return [(line["event"], line["epoch"]) for line in lines if line["event"] in {"took a lease", "lost a lease"}]
+
+
+def owner_of(replicas: list[Server]) -> tuple[Server, Server, int]:
+    """The server that runs the controllers, the other one, and the epoch; both must run."""
+
+    def newest(server: Server) -> int:
+        return max((epoch for event, epoch in transitions(server) if event == "took a lease"), default=0)
+
+    eventually(lambda: any(map(newest, replicas)), 60, replicas[0].log)
+    owner, other = sorted(replicas, key=newest, reverse=True)
+    return owner, other, newest(owner)
+
+
+async def test_what_is_written_at_one_is_seen_at_the_other_at_once_and_in_order(replicas: list[Server]) -> None:
+    async with clients(replicas) as both, TaskOwner("test") as owner, asyncio.timeout(120):
+        start = (await both[0].list(GROUPS))["metadata"]["resourceVersion"]
+        seen: list[list[tuple[str, str]]] = [[], []]
+
+        async def follow(place: int) -> None:
+            async for event in both[place].watch(GROUPS, resource_version=start, bookmarks=False):
+                seen[place].append((event.object["metadata"]["name"], event.object["metadata"]["resourceVersion"]))
+                if len(seen[place]) == 2 * WRITES:
+                    return
+
+        async def write(place: int) -> None:
+            for number in range(WRITES):
+                made = await both[place].create(GROUPS, group(f"g{place}-{number}"))
+                there = await both[1 - place].get(GROUPS, made["metadata"]["name"])
+                assert there["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+        following = [owner.spawn(follow(place), f"watch {place}") for place in (0, 1)]
+        await asyncio.gather(write(0), write(1))
+        await asyncio.gather(*following)
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == 2 * WRITES
+    assert [int(revision) for _, revision in seen[0]] == sorted(int(revision) for _, revision in seen[0])
+
+
+async def test_when_the_owner_of_the_controllers_is_killed_nothing_is_lost_and_the_other_takes_over(replicas: list[Server]) -> None:
+    owner, other, epoch = owner_of(replicas)
+    acknowledged: list[str] = []
+    async with clients([owner, other]) as (dying, living):
+        async with TaskOwner("writers") as writers, asyncio.timeout(120):
+
+            async def write() -> None:
+                try:
+                    for number in range(100_000):
+                        await dying.create(GROUPS, group(f"k-{number}"))
+                        acknowledged.append(f"k-{number}")
+                except ApiError:
+                    return  # it was killed
+
+            writing = writers.spawn(write(), "writer")
+            while len(acknowledged) < WRITES:  # noqa: ASYNC110 another task's state
+                await asyncio.sleep(0.01)
+            owner.stop(signal.SIGKILL)
+            await writing
+        there = {item["metadata"]["name"] for item in (await living.list(GROUPS))["items"]}
+        assert set(acknowledged) <= there
+        await living.create(GROUPS, group("after-the-kill"))
+    eventually(lambda: ("took a lease", epoch + 1) in transitions(other), 120, other.log)
+    owner.start()
+    async with clients([owner]) as (again,):
+        assert (await again.get(GROUPS, "after-the-kill"))["metadata"]["name"] == "after-the-kill"
+
+
+async def test_an_owner_that_stands_still_for_longer_than_its_lease_is_replaced_and_goes_on_as_the_second(replicas: list[Server]) -> None:
+    owner, other, epoch = owner_of(replicas)
+    owner.signal(signal.SIGSTOP)
+    async with clients([other]) as (living,):
+        await living.create(GROUPS, group("while-it-stood-still"))
+    eventually(lambda: ("took a lease", epoch + 1) in transitions(other), 120, other.log)
+    owner.signal(signal.SIGCONT)
+    eventually(lambda: ("lost a lease", epoch) in transitions(owner), 120, owner.log)
+    async with clients([owner, other]) as (back, living):
+        assert (await back.get(GROUPS, "while-it-stood-still"))["metadata"]["name"] == "while-it-stood-still"
+        made = await back.create(GROUPS, group("afterwards"))
+        assert (await living.get(GROUPS, "afterwards"))["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        lease = await living.get(Ref("coordination.k8s.io", "v1", "leases"), "controllers", "skerry-system")
+    assert lease["spec"]["leaseTransitions"] == epoch + 1
+
+
+async def test_a_restart_of_the_database_is_ridden_through_by_both(replicas: list[Server], database: PostgreSql) -> None:
+    async with clients(replicas) as both:
+        await asyncio.to_thread(database.stop)
+        await asyncio.to_thread(database.start)
+        for place, client in enumerate(both):
+            async with asyncio.timeout(120):
+                made = await created(client, f"r-{place}")
+                assert (await both[1 - place].get(GROUPS, f"r-{place}"))["metadata"]["uid"] == made["metadata"]["uid"]
+    assert all(server.process is not None and server.process.poll() is None for server in replicas)
+
+
+async def created(client: HttpClient, name: str) -> Json:
+    """Create an object, for as long as the server says that its database is away."""
+    while True:
+        try:
+            return await client.create(GROUPS, group(name))
+        except AlreadyExists:
+            return await client.get(GROUPS, name)  # an earlier attempt succeeded after all
+        except ApiError as error:
+            if error.reason != "ServiceUnavailable":
+                raise
+            await asyncio.sleep(0.2)
+
+
+def refused(data: Path, *options: str) -> str:
+    """What a server says that cannot start."""
+    command = [str(SKERRY), "server", "--data", str(data), "--port", "0", "--gateway-port", "0", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_data_folder_serves_one_process(replicas: list[Server]) -> None:
+    assert "in use by process" in refused(replicas[0].data, *replicas[0].options[:2])
+
+
+async def asks_for_a_password(address: str) -> None:
+    """Wait until the server has read its new rules."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await (await asyncpg.connect(address, password="none", timeout=60)).close()
+            except asyncpg.InvalidPasswordError:
+                return
+
+
+async def test_a_password_is_read_from_a_file_and_shown_nowhere(database: PostgreSql, tmp_path: Path) -> None:
+    admin = await asyncpg.connect(database.dsn(), timeout=60)
+    await admin.execute("CREATE ROLE fleet LOGIN PASSWORD 'correct horse'")
+    await admin.execute("CREATE DATABASE fleet OWNER fleet")
+    rules = database.data / "pg_hba.conf"
+    rules.write_text("local all fleet scram-sha-256\n" + rules.read_text())
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.close()
+    await asks_for_a_password(database.dsn("fleet").replace("skerry@", "fleet@"))
+    address, password = database.dsn("fleet").replace("skerry@", "fleet@"), tmp_path / "password"
+    password.write_text("wrong horse\n")
+    assert "password authentication failed" in refused(tmp_path / "data", "--database", address, "--database-password-file", str(password))
+    password.write_text("correct horse\n")
+    server = Server(tmp_path, "--database", address, "--database-password-file", str(password), verb="server")
+    server.start()
+    assert server.stop() == 0
+    assert "horse" not in server.log.read_text()
