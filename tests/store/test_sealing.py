@@ -6,11 +6,13 @@ import asyncio
 import base64
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
 from skerry.pki.keyring import KeyringFile
 from skerry.store.contract import Check, Key, Row, Shut, Store, Value, Verb, Write
@@ -212,12 +214,8 @@ async def test_a_key_of_the_same_name_that_is_another_one_is_told_apart(sealed: 
 
 async def settled(rewriting: Rewriting) -> None:
     """Let the work run until nothing is left to do."""
-    running = asyncio.ensure_future(rewriting.run())  # noqa: TID251 a test ends it itself
-    while rewriting.progress.running or not rewriting.progress.position:
-        await asyncio.sleep(0.01)
-        assert not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with running(rewriting):
+        await until(lambda: not rewriting.progress.running and rewriting.progress.position > 0)
 
 
 async def test_values_in_the_clear_are_sealed_the_old_ones_too_and_nobody_is_told(sealed: SealedStore, keyring: KeyringFile) -> None:
@@ -291,3 +289,45 @@ async def test_nothing_that_was_stored_in_the_clear_is_left_in_the_files(tmp_pat
     assert b"planted" not in content
     assert base64.b64encode(b"planted-new" * 3) not in content
     await store.close()
+
+
+async def test_where_others_write_too_a_former_key_is_kept_for_their_sake_and_another_rotation_need_not_wait(
+    sealed: SealedStore, keyring: KeyringFile
+) -> None:
+    other = SealedStore(sealed.store, KeyringFile(keyring.path), {"secrets"})
+    await put(sealed, "a")
+    (old,) = keyring.facts()
+    rewriting = Rewriting(sealed, keyring, SystemClock(), patience=3600)
+    assert rewriting.rotate()
+    async with running(rewriting):
+        await finished(rewriting, 1)
+        assert keyring.facts()[0].id == old.id, "somebody may be writing with it"
+        await put(other, "b")
+        assert key_of((await raw(sealed))[1].value) == keyring.facts()[-1].id, "who writes later takes the new key"
+        assert rewriting.rotate()
+        await finished(rewriting, 2)
+        assert len(keyring.facts()) == 3
+        assert await rewriting.usage() == Counter({keyring.facts()[-1].id: 2})
+    brief = Rewriting(sealed, keyring, SystemClock(), patience=0.001)
+    async with running(brief):
+        await until(lambda: len(keyring.facts()) == 1)
+    assert VALUE.encode() in (await sealed.page("org", "secrets")).rows[0].value
+
+
+@asynccontextmanager
+async def running(rewriting: Rewriting) -> AsyncIterator[None]:
+    async with TaskOwner("test") as owner:
+        owner.spawn(rewriting.run(), "rewriting")
+        yield
+
+
+async def finished(rewriting: Rewriting, rewritten: int) -> None:
+    await until(lambda: not rewriting.progress.running and rewriting.progress.rewritten == rewritten)
+
+
+async def until(state: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if state():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not within a minute")

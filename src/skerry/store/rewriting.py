@@ -12,6 +12,8 @@ is, and so is the key that it names.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -127,8 +129,9 @@ async def _all(sealed: SealedStore) -> AsyncIterator[Row]:
 class Rewriting:
     """The background work, and what can be asked of it."""
 
-    def __init__(self, sealed: SealedStore, keyring: RotatingKeyring, clock: Clock) -> None:
-        """``keyring`` is the one that ``sealed`` uses."""
+    def __init__(self, sealed: SealedStore, keyring: RotatingKeyring, clock: Clock, *, patience: float = 0) -> None:
+        """``keyring`` is the one that ``sealed`` uses. ``patience``: for how many seconds others may still write with a former key."""
+        self._patience = patience
         self._sealed = sealed
         self.keyring = keyring
         self._clock = clock
@@ -159,7 +162,7 @@ class Rewriting:
         while not self._sealed.refusal:
             seen = self._asked.count
             try:
-                await self._rewrite()
+                await self._rewrite(seen)
             except StoreClosed:
                 return
             except (StoreError, OSError) as error:
@@ -169,26 +172,42 @@ class Rewriting:
                 continue
             await self._asked.after(seen)
 
-    async def _rewrite(self) -> None:
+    async def _rewrite(self, seen: int) -> None:
         primary = self.keyring.primary()
         if primary is None:
             return
         progress = self.progress = Progress(running=True, until=await self._sealed.head())
         await self._sealed.landed(but=primary[0])
         await self._sealed.rewrite(())  # behind every batch that was under way
-        first = True
-        while await self._pass(progress, primary[0]) or first:
-            first = False  # a pass that found nothing must follow the last that did something
+        await self._all_of_it(progress, primary[0])
         if progress.rewritten:
             await self._sealed.erase()
             log.info("confidential values were encrypted anew", count=progress.rewritten, key=primary[0])
+        if any(key.id != primary[0] for key in self.keyring.facts()):
+            await self._retire(progress, primary[0], seen)
+        progress.running = False
+
+    async def _all_of_it(self, progress: Progress, primary: str) -> None:
+        """Look at everything until there was nothing left to do."""
+        while await self._pass(progress, primary):
+            pass
+
+    async def _retire(self, progress: Progress, primary: str, seen: int) -> None:
+        """Retire the keys that nothing uses, when nobody can be writing with them any more; another rotation comes first."""
+        if self._patience:
+            progress.running = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._asked.after(seen)
+            if self._asked.count > seen:
+                return
+            await self._all_of_it(progress, primary)
         in_use = await self.usage()
         for key in self.keyring.facts():
-            if key.id != primary[0] and not in_use[key.id]:
+            if key.id != primary and not in_use[key.id]:
                 self.keyring.retire(key.id)
                 progress.retired.append(key.id)
                 log.info("an encryption key that nothing uses was retired", key=key.id)
-        progress.running = False
 
     async def _pass(self, progress: Progress, primary: str) -> int:
         """Look at everything once; return how many values were rewritten."""
