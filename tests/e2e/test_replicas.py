@@ -19,12 +19,13 @@ from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.errors import AlreadyExists, ApiError
+from skerry.machinery.errors import AlreadyExists, ApiError, ServiceUnavailable
 from skerry.machinery.resource import Json
 from tests.e2e.server import SKERRY, Server, eventually
 from tests.store.databases import why_not
 
 GROUPS = Ref("fleet.skerry.dev", "v1alpha1", "clustergroups", namespaced=False)
+SECRETS = Ref("", "v1", "secrets")
 WRITES = 60
 
 
@@ -47,7 +48,7 @@ def replicas(database: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> 
     try:
         for name in ("one", "two"):
             (folder / name).mkdir()
-            server = Server(folder / name, "--database", database.dsn(), verb="server")
+            server = Server(folder / name, "--database", database.dsn(), "--keyring", str(folder / "keyring.json"), verb="server")
             if made:
                 shutil.copytree(made[0].data / "pki", server.data / "pki")
             made.append(server)
@@ -216,3 +217,41 @@ async def test_a_password_is_read_from_a_file_and_shown_nowhere(database: Postgr
     server.start()
     assert server.stop() == 0
     assert "horse" not in server.log.read_text()
+
+
+async def test_secrets_of_one_are_read_at_the_other_while_their_key_is_rotated(replicas: list[Server]) -> None:
+    def body(name: str) -> Json:
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default"}, "data": {"k": "dg=="}}
+
+    async with clients(replicas) as (one, two):
+        for number in range(20):
+            await one.create(SECRETS, body(f"s{number}"), "default")
+        begun = await two.raw("POST", "/skerry/v1/keys/rotate")
+        assert begun["rewriting"]["running"]
+        for number in range(20, 60):
+            await (one, two)[number % 2].create(SECRETS, body(f"s{number}"), "default")
+        (primary,) = [key["id"] for key in begun["keys"] if key["primary"]]
+        for _ in range(600):
+            keys = (await one.raw("GET", "/skerry/v1/keys"))["keys"]
+            if all(bool(key["values"]) == key["primary"] for key in keys):
+                break
+            await asyncio.sleep(0.1)
+        assert {key["id"]: bool(key["values"]) for key in keys if key["primary"] or key["values"]} == {primary: True}
+        assert len(keys) == 2, "the former key is kept for what somebody may be writing"
+        for client in (one, two):
+            found = (await client.list(SECRETS, "default"))["items"]
+            assert {each["metadata"]["name"]: each["data"] for each in found} == {f"s{number}": {"k": "dg=="} for number in range(60)}
+
+
+async def test_a_server_with_a_keyring_of_its_own_serves_no_secret_and_writes_none(
+    replicas: list[Server], database: PostgreSql, tmp_path: Path
+) -> None:
+    stranger = Server(tmp_path, "--database", database.dsn(), verb="server")
+    shutil.copytree(replicas[0].data / "pki", stranger.data / "pki")
+    stranger.start()
+    try:
+        async with HttpClient(read(stranger.kubeconfig)) as client:
+            with pytest.raises(ServiceUnavailable, match="which the keyring does not hold"):
+                await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stranger"}}, "default")
+    finally:
+        stranger.stop()

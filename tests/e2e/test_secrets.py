@@ -182,3 +182,14 @@ async def test_without_its_keyring_the_server_says_so_serves_nothing_secret_and_
         assert (await client.get(SECRETS, "a", "default"))["data"] == {"k": "dg=="}
         async with client.open("GET", "/readyz") as answer:
             assert answer.status == 200
+
+
+async def test_a_database_knows_its_keyring_even_while_it_holds_nothing_secret(server: Server) -> None:
+    await asyncio.to_thread(server.stop)
+    (server.data / "keyring.json").rename(server.data / "kept.json")
+    await asyncio.to_thread(server.start)
+    assert "which the keyring does not hold" in keys(server)["refusal"]
+    assert not (server.data / "keyring.json").exists()
+    async with client_of(server) as client:
+        with pytest.raises(ServiceUnavailable, match="put that keyring back"):
+            await client.create(SECRETS, secret("b"), "default")

@@ -24,6 +24,10 @@ def back_up(settings: ServerSettings, file: Path) -> Facts:
     """Copy the database as of now into a file; raises one of CANNOT_COPY."""
     if not file.parent.is_dir():
         raise StoreError(f"{file.parent} is no folder")
+    if not settings.database.exists():
+        raise StoreError(
+            f"{settings.database} does not exist; objects in PostgreSQL are backed up with pg_dump, the keyring apart from them"
+        )
     return backup(settings.database, file, rfc3339(datetime.now(UTC)))
 
 

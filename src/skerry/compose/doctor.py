@@ -87,7 +87,11 @@ def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
     try:
         examined = examine(settings.database)
     except FileNotFoundError:
-        yield fail("database", f"{settings.database} is not there", "start the server once, or restore a backup: skerry restore FILE")
+        if holder(settings.database):
+            yield ok("database", "the server keeps its objects in PostgreSQL")
+        else:
+            todo = "start the server, or restore a backup: skerry restore FILE"
+            yield fail("database", f"{settings.database} is not there, and no server runs on PostgreSQL", todo)
     except StoreError as error:
         yield fail("database", str(error), "keep a copy of the file and restore the last backup: skerry restore FILE")
     if examined is not None:

@@ -1,9 +1,10 @@
 """Encryption at rest of one process: the store in its coat, the keyring, and what people can ask of both.
 
-A keyring is made where there is none and nothing needs one. Where the database holds what this
-keyring cannot open, the server starts all the same: it says so in its log and at ``/readyz``, and
-every read or write that concerns a confidential kind is refused, so that the right keyring finds
-everything as it was.
+A keyring is made where there is none and nothing needs one. Every database holds a *mark*, a value
+that was sealed like any other, so that it tells its keyring from another one even while it holds
+nothing else to open. Where this keyring is not the right one the server starts all the same: it
+says so in its log and at ``/readyz``, and every read or write that concerns a confidential kind is
+refused, so that the right keyring finds everything as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from skerry.machinery.errors import Conflict
 from skerry.machinery.resource import Json
 from skerry.pki.keyring import KeyringError, KeyringFile
 from skerry.restapi.server import ApiServer
-from skerry.store.contract import Store
+from skerry.store.contract import Key, RevisionConflict, Store, Value, Write
 from skerry.store.rewriting import CLEAR, Rewriting, why_not
 from skerry.store.sealed import SealedStore
 
@@ -26,7 +27,8 @@ PATH = "/skerry/v1/keys"
 ROTATE_PATH = f"{PATH}/rotate"
 OTHERS_SECONDS = 600.0
 """How long a write of another process may be under way that was sealed with the former key."""
-CONFIDENTIAL = frozenset(resource.key for resource in catalogue.ALL if resource.confidential)
+MARK = Key("", "keyring", "", "mark")
+CONFIDENTIAL = frozenset((MARK.resource, *(resource.key for resource in catalogue.ALL if resource.confidential)))
 
 log = get("compose.encryption")
 
@@ -39,13 +41,26 @@ async def encrypted(store: Store, path: Path, clock: Clock, *, shared: bool = Fa
         keyring, broken = KeyringFile.empty(path), str(error)
     sealed = SealedStore(store, keyring, CONFIDENTIAL)
     why = broken or await why_not(sealed)
+    if not why and keyring.primary() is None:
+        sealed.keyring = keyring = KeyringFile.create(path, rfc3339(clock.now()))
+        log.info("made a keyring; keep a copy of it apart from the backups of the database", file=str(path))
+    if not why:
+        why = await _marked(sealed)
     if why:
         sealed.refusal = why if broken else f"{path}: {why}"
         log.error("confidential objects cannot be served", reason=sealed.refusal)
-    elif keyring.primary() is None:
-        sealed.keyring = keyring = KeyringFile.create(path, rfc3339(clock.now()))
-        log.info("made a keyring; keep a copy of it apart from the backups of the database", file=str(path))
     return sealed, Rewriting(sealed, keyring, clock, patience=OTHERS_SECONDS if shared else 0)
+
+
+async def _marked(sealed: SealedStore) -> str:
+    """Leave the mark where there is none; returns why not, if another process was quicker, with another keyring."""
+    if await sealed.get(MARK) is not None:
+        return ""
+    try:
+        await sealed.write(Write(MARK, 0, Value(b'{"metadata":{"resourceVersion":"', b'"}}')))
+    except RevisionConflict:
+        return await why_not(sealed)
+    return ""
 
 
 def offer_keys(api: ApiServer, sealed: SealedStore, rewriting: Rewriting) -> None:
