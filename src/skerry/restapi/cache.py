@@ -40,7 +40,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 class Item:
     """One version of an object."""
 
-    __slots__ = ("_fields", "_labels", "place", "revision", "value")
+    __slots__ = ("_fields", "_labels", "place", "revision", "row", "value")
 
     def __init__(self, place: Place, revision: int, value: bytes) -> None:
         """``value`` is the encoded object, its revision included."""
@@ -49,6 +49,8 @@ class Item:
         self.value = value
         self._labels: Mapping[str, str] | None = None
         self._fields: dict[str, str] | None = None
+        self.row: tuple[object, Any] | None = None
+        """What a table's row needs of this version, kept by ``forms.py`` with what it was made for."""
 
     @property
     def labels(self) -> Mapping[str, str]:
