@@ -1,7 +1,7 @@
 """Objects as rows: the ``Table`` that kubectl asks for, with the printer columns of the kind.
 
-The first column is the name. A date is shown as the time that has passed, as kubectl writes
-it. Columns are compiled once per kind, and an object's cells are encoded once: a list of many
+The first column is the name, but for kinds whose columns say otherwise. A date is shown as the
+time that has passed, as kubectl writes it. Columns are compiled once per kind, and an object's cells are encoded once: a list of many
 rows writes the ages anew and nothing else.
 """
 
@@ -34,7 +34,7 @@ def definitions(resource: Resource) -> list[Json]:
     """The ``columnDefinitions`` of a kind."""
     columns = resource.columns or (AGE,)
     return [
-        NAME,
+        *((NAME,) if resource.name_first else ()),
         *(
             {
                 "name": column.name,
@@ -72,18 +72,20 @@ def cells_of(resource: Resource) -> Callable[[Json], Cells]:
     no_date = b'"<unknown>"' if resource.strategic else b"null"  # as Kubernetes has it for its own kinds, and for others
 
     def cells(obj: Json) -> Cells:
-        pieces, times = [], []
-        text = b"[" + dumps(obj["metadata"].get("name", ""))
+        pieces: list[bytes] = []
+        times: list[float] = []
+        text = b"[" + dumps(obj["metadata"].get("name", "")) if resource.name_first else b""
         for find, kind in columns:
             value = find(obj)
+            text += b"," if text or times else b"["
             if kind != "date":
-                text += b"," + dumps(_cell(value, kind))
+                text += dumps(_cell(value, kind))
             elif value is None:
-                text += b"," + no_date
+                text += no_date
             elif (time := _seconds(value)) is None:
-                text += b',"<invalid>"'
+                text += b'"<invalid>"'
             else:
-                pieces.append(text + b",")
+                pieces.append(text)
                 times.append(time)
                 text = b""
         return Cells([*pieces, text + b"]"], times)

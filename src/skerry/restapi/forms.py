@@ -26,6 +26,8 @@ TABLE_END = b"]}"
 
 def served(item: Item, resource: Resource) -> bytes:
     """The bytes of an object in the version it is served as."""
+    if resource.twin is not None:
+        return dumps(resource.twin.shown(item.decode(), resource.api_version))
     if not resource.hub or resource.hub == resource.version:
         return item.value
     return item.value.replace(
