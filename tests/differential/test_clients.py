@@ -90,6 +90,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("describe -n NS secret s", ""),
     ("get -n NS secret s", ""),
     ("get -n NS configmap c -o wide", ""),
+    ("explain widgets.diff.skerry.dev.spec.ports --output plaintext-openapiv2", ""),
+    ("explain widgets.diff.skerry.dev --recursive --output plaintext-openapiv2", ""),
     ("explain events.v1.events.k8s.io.regarding", ""),
     ("create -n NS -f - --validate=true", WIDGET.replace("color", "colour")),
     ("delete -n NS widget w --dry-run=server", ""),
