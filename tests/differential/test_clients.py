@@ -29,6 +29,19 @@ kind: Widget
 metadata: {name: w, labels: {app: x}}
 spec: {color: blue, ports: [{name: http, port: 80}]}
 """
+EVENT = """
+apiVersion: v1
+kind: Event
+metadata: {name: a}
+involvedObject: {apiVersion: diff.skerry.dev/v1, kind: Widget, name: w, namespace: NS}
+reason: Broke
+message: It is broken.
+type: Warning
+source: {component: tester}
+firstTimestamp: 2001-02-03T04:05:06Z
+lastTimestamp: 2001-02-03T04:05:06Z
+count: 3
+"""
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: v}\n"
 BROKEN = WIDGET.replace("blue", "pink")
 
@@ -67,6 +80,20 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("explain widgets.diff.skerry.dev.spec.color", ""),
     ("explain widgets.diff.skerry.dev.spec.ports", ""),
     ("api-resources --api-group diff.skerry.dev", ""),
+    ("create -n NS -f -", EVENT),
+    ("get -n NS events", ""),
+    ("get -n NS ev -o wide", ""),
+    ("get -n NS events.events.k8s.io a -o yaml", ""),
+    ("events -n NS", ""),
+    ("events -n NS --for widget/w --types Warning", ""),
+    ("describe -n NS widget w", ""),
+    ("describe -n NS secret s", ""),
+    ("get -n NS secret s", ""),
+    ("get -n NS configmap c -o wide", ""),
+    ("explain widgets.diff.skerry.dev.spec.ports --output plaintext-openapiv2", ""),
+    ("explain widgets.diff.skerry.dev --recursive --output plaintext-openapiv2", ""),
+    ("explain events.v1.events.k8s.io.regarding", ""),
+    ("create -n NS -f - --validate=true", WIDGET.replace("color", "colour")),
     ("delete -n NS widget w --dry-run=server", ""),
     ("delete -n NS widget w", ""),
     ("delete -n NS widget w", ""),
@@ -95,6 +122,7 @@ def printed(ran: Ran) -> str:
     """What a command printed and its exit code, without ages, times and ports."""
     text = f"exit {ran.code}\n{ran.out}\n{ran.err}"
     text = re.sub(r"/tmp/\S+", "<file>", re.sub(r"\b\d+m?s\b", "<age>", text))
+    text = re.sub(r"(?i)(resource ?version): +\"?\d+\"?", r"\1: <revision>", text)
     text = re.sub(r"(?m)^(---|\+\+\+) <file>.*$", r"\1 <file>", text)
     return re.sub(r" +", " ", Names().text(text))
 
@@ -109,7 +137,7 @@ def test_kubectl_prints_the_same(both: Both, group: str) -> None:
     unlike = []
     for command, stdin in COMMANDS:
         arguments = command.replace("NS", namespace).split(" ")
-        ours, theirs = (printed(kubectl(*arguments, stdin=stdin)) for kubectl in kubectls)
+        ours, theirs = (printed(kubectl(*arguments, stdin=stdin.replace("NS", namespace))) for kubectl in kubectls)
         if ours != theirs:
             unlike.append(f"$ kubectl {command}\n--- ours\n{ours}\n--- theirs\n{theirs}")
     assert not unlike, "\n".join(unlike)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from skerry.machinery.document import loads
 from skerry.machinery.jsonpath import finder
 from skerry.machinery.resource import Column, Resource
 from skerry.machinery.schema import Schema
-from skerry.machinery.table import age, definitions, row_maker
+from skerry.machinery.table import age, cells_of, definitions
 
 OBJECT = {
     "metadata": {"name": "a", "labels": {"example.com/x": "y"}, "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -61,9 +62,28 @@ def test_cells_have_the_types_of_their_columns() -> None:
         Column("Count", "", "integer", value=lambda obj: len(obj["spec"])),
     )
     kind = Resource("x", "v1", "Thing", "things", Schema({}), columns=columns)
-    cells = row_maker(kind)(OBJECT, datetime(2026, 1, 3, tzinfo=UTC))
-    assert cells == ["a", 3, "3", True, None, '[{"name":"p"},{"name":"q"}]', None, "2d", None, "<invalid>", 4]
+    cells = cells_of(kind)(OBJECT)
+    assert loads(cells.at(datetime(2026, 1, 3, tzinfo=UTC).timestamp())) == [
+        "a",
+        3,
+        "3",
+        True,
+        None,
+        '[{"name":"p"},{"name":"q"}]',
+        None,
+        "2d",
+        None,
+        "<invalid>",
+        4,
+    ]
     assert [each["name"] for each in definitions(kind)] == ["Name", *(column.name for column in columns)]
+    assert loads(cells.at(datetime(2026, 1, 1, 0, 1, tzinfo=UTC).timestamp()))[7] == "60s"
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", 7])
+def test_what_is_no_moment_is_shown_as_invalid(text: object) -> None:
+    kind = Resource("x", "v1", "Thing", "things", Schema({}), columns=(Column("At", ".spec.at", "date"),))
+    assert cells_of(kind)({"metadata": {"name": "a"}, "spec": {"at": text}}).at(0.0) == b'["a","<invalid>"]'
 
 
 def test_a_kind_without_columns_shows_its_age() -> None:

@@ -24,7 +24,7 @@ from skerry.kinds import (
 )
 from skerry.machinery.resource import Resource
 
-CORE: tuple[Resource, ...] = (namespace.RESOURCE, secret.RESOURCE, configmap.RESOURCE, event.RESOURCE, lease.RESOURCE)
+CORE: tuple[Resource, ...] = (namespace.RESOURCE, secret.RESOURCE, configmap.RESOURCE, event.RESOURCE, event.NEWER, lease.RESOURCE)
 """Kinds of Kubernetes itself; a simulated cluster serves them too."""
 
 FLEET: tuple[Resource, ...] = (

@@ -34,6 +34,19 @@ OWNER: Json = {
         "uid": {"type": "string"},
     },
 }
+MANAGED: Json = {
+    "type": "object",
+    "description": "The fields that one manager owns, by one kind of write.",
+    "properties": {
+        "apiVersion": {"type": "string"},
+        "fieldsType": {"type": "string"},
+        "fieldsV1": {"type": "object"},
+        "manager": {"type": "string"},
+        "operation": {"type": "string"},
+        "subresource": {"type": "string"},
+        "time": _TIME,
+    },
+}
 OBJECT_META: Json = {
     "type": "object",
     "description": "What every object carries: its names, labels, owners and history.",
@@ -51,7 +64,7 @@ OBJECT_META: Json = {
         "generateName": {"type": "string", "description": "Prefix of a name that the server completes."},
         "generation": {"type": "integer", "format": "int64", "description": "Counts the changes of what is asked for. Read-only."},
         "labels": {**_TEXTS, "description": "Keys and values to select the object by."},
-        "managedFields": {"type": "array", "items": {"type": "object"}, "description": "Who owns which field. Kept by the server."},
+        "managedFields": {"type": "array", "items": MANAGED, "description": "Who owns which field. Kept by the server."},
         "name": {"type": "string", "description": "Name of the object, unique in its namespace."},
         "namespace": {"type": "string", "description": "Namespace of the object."},
         "ownerReferences": {
@@ -247,10 +260,16 @@ def document_v2(resources: Iterable[Resource], title: str, version: str) -> Json
 
 
 V3_ONLY = frozenset(("nullable", "oneOf", "anyOf", "allOf", "not"))
+OF_A_TYPE = ("type", "items", "properties", "additionalProperties")
+UNTYPED = ("nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string")
 
 
 def _plain(schema: Any) -> Any:
-    """Drop what OpenAPI v2 cannot say; properties that are called like a keyword stay."""
+    """Drop what OpenAPI v2 cannot say; properties that are called like a keyword stay.
+
+    A value that may be null, or of several types, has no type there, as in the document of a
+    kube-apiserver: clients that check types before they send would refuse good values.
+    """
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -261,8 +280,7 @@ def _plain(schema: Any) -> Any:
             result[name] = {prop: _plain(each) for prop, each in value.items()}
         elif name not in V3_ONLY:
             result[name] = _plain(value)
-    if schema.get("x-kubernetes-int-or-string"):
-        result["type"], result["format"] = "string", "int-or-string"
-    if schema.get("x-kubernetes-preserve-unknown-fields"):
-        result.pop("properties", None)
+    if any(schema.get(name) is True for name in UNTYPED):
+        for name in OF_A_TYPE:
+            result.pop(name, None)
     return result

@@ -99,6 +99,23 @@ TABLES: dict[str, Table] = {
         14: ("reportingComponent", "string"),
         15: ("reportingInstance", "string"),
     },
+    "events.k8s.io/v1 Event": {
+        1: ("metadata", "ObjectMeta"),
+        2: ("eventTime", "microtime"),
+        3: ("series", "EventSeries"),
+        4: ("reportingController", "string"),
+        5: ("reportingInstance", "string"),
+        6: ("action", "string"),
+        7: ("reason", "string"),
+        8: ("regarding", "ObjectReference"),
+        9: ("related", "ObjectReference"),
+        10: ("note", "string"),
+        11: ("type", "string"),
+        12: ("deprecatedSource", "EventSource"),
+        13: ("deprecatedFirstTimestamp", "time"),
+        14: ("deprecatedLastTimestamp", "time"),
+        15: ("deprecatedCount", "int"),
+    },
     "EventSource": {1: ("component", "string"), 2: ("host", "string")},
     "EventSeries": {1: ("count", "int"), 2: ("lastObservedTime", "microtime")},
     "ObjectReference": {
@@ -145,7 +162,8 @@ def decode(data: bytes) -> Json:
     try:
         envelope = _message(data[len(MAGIC) :], TABLES["Unknown"])
         named = envelope.get("type", {})
-        table = TABLES.get(named.get("kind", ""))
+        kind = named.get("kind", "")
+        table = TABLES.get(f"{named.get('apiVersion', '')} {kind}") or TABLES.get(kind)
         if table is None:
             raise UnsupportedMediaType(f"{named.get('kind', 'this kind')} cannot be sent as protobuf; send application/json")
         obj = {**named, **_message(envelope.get("raw", b""), table)}

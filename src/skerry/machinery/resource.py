@@ -6,7 +6,7 @@ declared in ``kinds/``; a simulated cluster makes them at run time out of CRDs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from skerry.machinery.errors import Cause
 from skerry.machinery.names import Naming, object_name_problems
 from skerry.machinery.schema import Schema
+from skerry.machinery.twin import Twin
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object. ``Any`` is honest here: the machinery is generic in the kind."""
@@ -76,6 +77,8 @@ class Resource:
     generation: bool = True
     selectable: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    name_first: bool = True
+    """Whether the name is the first column, before all others."""
     rules: tuple[Rule, ...] = ()
     prepare: Callable[[Json], None] | None = field(default=None, compare=False)
     """Runs after decoding and before validation (Secrets turn stringData into data)."""
@@ -91,6 +94,10 @@ class Resource:
     """What is wrong with an object's name, if anything."""
     hub: str = ""
     """The version objects are stored as, where a kind is served in several; empty: this one."""
+    twin: Twin | None = field(default=None, compare=False)
+    """The kind whose stored objects these are, under other names; its columns are this one's."""
+    field_paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """Where a selectable field stands in a stored object, if not under its own path: the first that is not empty counts."""
 
     @cached_property
     def list_kind(self) -> str:
@@ -110,4 +117,6 @@ class Resource:
     @cached_property
     def key(self) -> str:
         """What identifies the stored objects, whatever version serves them: ``clusters.fleet.skerry.dev``."""
+        if self.twin is not None:
+            return self.twin.key
         return f"{self.plural}.{self.group}" if self.group else self.plural

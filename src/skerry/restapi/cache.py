@@ -20,6 +20,7 @@ from sortedcontainers import SortedDict
 
 from skerry.machinery.document import loads
 from skerry.machinery.errors import Expired, ServiceUnavailable
+from skerry.machinery.resource import Resource
 from skerry.store.contract import Shut, Verb
 
 Place = tuple[str, str]
@@ -40,7 +41,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 class Item:
     """One version of an object."""
 
-    __slots__ = ("_fields", "_labels", "place", "revision", "value")
+    __slots__ = ("_fields", "_labels", "_selectable", "place", "revision", "row", "value")
 
     def __init__(self, place: Place, revision: int, value: bytes) -> None:
         """``value`` is the encoded object, its revision included."""
@@ -48,7 +49,10 @@ class Item:
         self.revision = revision
         self.value = value
         self._labels: Mapping[str, str] | None = None
-        self._fields: dict[str, str] | None = None
+        self._fields: dict[str, str] = {}
+        self._selectable: tuple[str, ...] | None = None  # what _fields was made for
+        self.row: tuple[object, Any] | None = None
+        """What a table's row needs of this version, kept by ``forms.py`` with what it was made for."""
 
     @staticmethod
     def of(place: Place, revision: int, value: bytes) -> Item:
@@ -72,13 +76,18 @@ class Item:
         obj: dict[str, Any] = loads(self.value)
         return obj
 
-    def fields(self, selectable: tuple[str, ...]) -> Mapping[str, str]:
-        """What a field selector may ask for."""
-        if self._fields is None:
-            obj = loads(self.value) if selectable else {}
-            self._fields = {path: _text(obj, path) for path in selectable}
+    def fields(self, resource: Resource) -> Mapping[str, str]:
+        """What a field selector may ask for, of a kind that shows this object."""
+        if self._selectable is not resource.selectable:
+            self._selectable = resource.selectable
+            obj = loads(self.value) if resource.selectable else {}
+            self._fields = {path: _first(obj, resource.field_paths.get(path, (path,))) for path in resource.selectable}
             self._fields["metadata.namespace"], self._fields["metadata.name"] = self.place
         return self._fields
+
+
+def _first(obj: Any, paths: tuple[str, ...]) -> str:
+    return next(filter(None, (_text(obj, path) for path in paths)), "")
 
 
 class ShutItem(Item):
@@ -90,7 +99,7 @@ class ShutItem(Item):
         """``why`` is for people."""
         self.place = place
         self.revision = revision
-        self._labels = self._fields = None
+        self._labels, self._fields, self._selectable, self.row = None, {}, None, None
         self._why = why
 
     @property

@@ -7,6 +7,7 @@ told so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,3 +59,23 @@ def body_type(header: str, *allowed: str) -> str:
     if media not in allowed:
         raise UnsupportedMediaType(f"the body of the request was in an unknown format - accepted media types include: {', '.join(allowed)}")
     return media
+
+
+def accepted(accept: str, offered: Iterable[str]) -> str | None:
+    """Choose one of several media types, the first of which is the usual one; None if none of them is taken."""
+    types = list(offered)
+    for clause in sorted(accept.split(","), key=_quality, reverse=True):
+        media = clause.split(";", 1)[0].strip()
+        if media in types:
+            return media
+        if media in {"", "*/*", "application/*"}:
+            return types[0]
+    return None
+
+
+def _quality(clause: str) -> float:
+    _, found, rest = clause.replace(" ", "").partition(";q=")
+    try:
+        return float(rest.split(";", 1)[0]) if found else 1.0
+    except ValueError:
+        return 1.0

@@ -31,7 +31,7 @@ class Selection:
             return False
         if self.labels and not self.labels.matches(item.labels):
             return False
-        return not self.fields or self.fields.matches(item.fields(self.resource.selectable))
+        return not self.fields or self.fields.matches(item.fields(self.resource))
 
     def see(self, event: Event) -> tuple[str, Item] | None:
         """What a watcher of this choice sees of an event: type and object, or nothing."""

@@ -255,7 +255,7 @@ class ApiServer:
             return json_response(version_document(self._version))
         if path == "/":
             return json_response({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
-        document = self._openapi.respond(path) if path.startswith("/openapi/") else self._discover(request, path)
+        document = await self._openapi.respond(request, path) if path.startswith("/openapi/") else self._discover(request, path)
         if document is None:
             raise NotFound
         return document

@@ -120,11 +120,12 @@ class _Stream:
     def _frame(self, kind: str, item: Item) -> bytes:
         form = self._call.form
         if self._rows is not None:
-            row = self._rows.row(item, self._call.parts.clock.now())
-            body = dumps(table(self._call.resource, form, [row], {"resourceVersion": str(item.revision)}, with_columns=self._first_row))
-            self._first_row = False
+            row = self._rows.row(item, self._call.parts.clock.now().timestamp())
+            columns = self._first_row and kind != "BOOKMARK"
+            body = table(self._call.resource, form, [row], {"resourceVersion": str(item.revision)}, with_columns=columns)
+            self._first_row = self._first_row and not columns
         elif form.kind:
-            body = dumps(metadata_only(item.decode(), form.version))
+            body = metadata_only(item, version=form.version)
         else:
             body = served(item, self._call.resource)
         return b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
@@ -132,14 +133,9 @@ class _Stream:
     def _bookmark(self, *, initial_end: bool = False) -> bytes:
         resource = self._call.resource
         position = self._call.cache.revision if resource.latest else self._call.parts.feeds.position
-        metadata: dict[str, object] = {"resourceVersion": str(max(self._revision, position))}
+        revision = max(self._revision, position)
+        metadata: dict[str, object] = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        obj: dict[str, object] = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        form = self._call.form
-        if self._rows is not None:
-            row = self._rows.row(Item(("", ""), self._revision, dumps(obj)), self._call.parts.clock.now())
-            obj = table(resource, form, [row], {"resourceVersion": metadata["resourceVersion"]}, with_columns=False)
-        elif form.kind:
-            obj = metadata_only(obj, form.version)
-        return dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+        obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return self._frame("BOOKMARK", Item(("", ""), revision, dumps(obj)))

@@ -159,7 +159,8 @@ def validate(call: Call, obj: Json, old: Json | None) -> None:
         for rule in resource.rules:
             found += rule(look)
     if found:
-        raise invalid(resource.kind, resource.group, metadata.get("name", ""), found)
+        group = resource.twin.api_version.rpartition("/")[0] if resource.twin else resource.group
+        raise invalid(resource.kind, group, metadata.get("name", ""), found)
     call.warnings += meta.warnings(metadata, old and old["metadata"])
 
 
@@ -193,7 +194,9 @@ async def store(call: Call, obj: Json, expect: int, *, delete: bool = False) -> 
 def encode(call: Call, obj: Json) -> Gapped:
     """Encode an object as its storage version."""
     resource = call.resource
-    if resource.hub and resource.hub != resource.version:
+    if resource.twin is not None:
+        obj = resource.twin.stored(obj)
+    elif resource.hub and resource.hub != resource.version:
         obj = {**obj, "apiVersion": f"{resource.group}/{resource.hub}"}
     return gapped(obj)
 
@@ -221,6 +224,8 @@ async def current(call: Call) -> Item:
 def served_object(call: Call, item: Item) -> Json:
     """A fresh copy of an object in the version of the request."""
     obj: Json = loads(item.value)
+    if call.resource.twin is not None:
+        return call.resource.twin.shown(obj, call.resource.api_version)
     obj["apiVersion"] = call.resource.api_version
     return obj
 

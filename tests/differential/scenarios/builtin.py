@@ -170,6 +170,18 @@ REVIEWS = [
     scenario("review/anonymous", get(headers={"authorization": ""})),
 ]
 
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+OPENAPI_TYPES = {
+    "json": "application/json",
+    "anything": "*/*",
+    "protobuf": PROTOBUF,
+    "protobuf by its older name": PROTOBUF.replace("v2.v1", "v2@v1"),
+    "protobuf or json": f"{PROTOBUF},application/json",
+    "json rather than protobuf": f"{PROTOBUF};q=0.5,application/json",
+    "text": "text/html",
+    "text or json": "text/html, application/json;q=0.5",
+}
+
 DISCOVERY = [
     scenario("discovery/group version", get("/apis/diff.skerry.dev/v1")),
     scenario("discovery/group", get("/apis/diff.skerry.dev")),
@@ -178,6 +190,13 @@ DISCOVERY = [
     scenario("discovery/missing", get("/apis/nowhere.example.com"), get("/apis/nowhere.example.com/v1")),
     scenario("discovery/health", get("/healthz"), get("/livez"), get("/readyz"), get("/healthz", headers={"authorization": ""})),
     scenario("discovery/outsider", get("/apis/diff.skerry.dev/v1", outsider=True), get("/metrics", outsider=True)),
+    *(
+        scenario(f"discovery/openapi v2 as {name}", Step("HEAD", "/openapi/v2", headers={"accept": accept}))
+        for name, accept in OPENAPI_TYPES.items()
+    ),
+    scenario("discovery/openapi v3 as json", Step("HEAD", "/openapi/v3/apis/diff.skerry.dev/v1", headers={"accept": "application/json"})),
+    scenario("discovery/openapi v3 as text", Step("HEAD", "/openapi/v3/apis/diff.skerry.dev/v1", headers={"accept": "text/html"})),
+    scenario("discovery/openapi v3 of nothing", Step("HEAD", "/openapi/v3/apis/nowhere.example.com/v1")),
     scenario("discovery/post", Step("POST", "/version", {}), Step("POST", "/apis", {})),
 ]
 
