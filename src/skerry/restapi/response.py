@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 from skerry.machinery.document import dumps
@@ -60,14 +60,19 @@ class Response:
         if size <= CHUNK:
             await send({"type": "http.response.body", "body": b"".join(pieces)})
             return
-        for chunk in _chunks(pieces):
+        async for chunk in in_chunks(pieces):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})
 
 
-def _chunks(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    """The same bytes in portions of about a chunk."""
+async def in_chunks(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in portions of about a chunk; others get their turn after each."""
+    for chunk in _chunks(pieces):
+        yield chunk
+        await asyncio.sleep(0)
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -18,7 +18,7 @@ from skerry.restapi.cache import Event, Item, Watcher
 from skerry.restapi.context import Call
 from skerry.restapi.forms import RowMaker, metadata_only, served, table
 from skerry.restapi.reads import fresh, revision_of
-from skerry.restapi.response import Response
+from skerry.restapi.response import Response, in_chunks
 from skerry.restapi.selection import select
 from skerry.restapi.status import failure
 
@@ -79,8 +79,8 @@ class _Stream:
     async def frames(self, initial: list[Item], see: See, *, mark_initial: bool) -> AsyncIterator[bytes]:
         """Yield encoded events until the end."""
         try:
-            for item in initial:
-                yield self._frame("ADDED", item)
+            async for chunk in in_chunks(self._frame("ADDED", item) for item in initial):
+                yield chunk
             if mark_initial:
                 yield self._bookmark(initial_end=True)
             async for chunk in self._follow(see):
