@@ -9,6 +9,8 @@ refused, so that the right keyring finds everything as it was.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +29,8 @@ PATH = "/skerry/v1/keys"
 ROTATE_PATH = f"{PATH}/rotate"
 OTHERS_SECONDS = 600.0
 """How long a write of another process may be under way that was sealed with the former key."""
+PATIENCE_SECONDS = 30.0
+"""How long a rotation waits for the end of a rewriting that is under way."""
 MARK = Key("", "keyring", "", "mark")
 CONFIDENTIAL = frozenset((MARK.resource, *(resource.key for resource in catalogue.ALL if resource.confidential)))
 
@@ -79,6 +83,9 @@ def offer_keys(api: ApiServer, sealed: SealedStore, rewriting: Rewriting) -> Non
         }
 
     async def rotate() -> Json:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await rewriting.idle()
         if not rewriting.rotate():
             raise Conflict("a rewriting is under way and goes on; wait for its end before another rotation")
         return await keys()

@@ -135,7 +135,7 @@ class Rewriting:
         self._sealed = sealed
         self.keyring = keyring
         self._clock = clock
-        self._asked = Pulse()
+        self._asked, self._ended = Pulse(), Pulse()
         self.progress = Progress()
 
     def rotate(self) -> bool:
@@ -150,6 +150,11 @@ class Rewriting:
         self._asked.beat()
         return True
 
+    async def idle(self) -> None:
+        """Return when no rewriting is under way."""
+        while self.progress.running:
+            await self._ended.after(self._ended.count)
+
     async def usage(self) -> Counter[str]:
         """How many values each key holds, by id; under the empty id those in the clear."""
         found: Counter[str] = Counter()
@@ -163,6 +168,7 @@ class Rewriting:
             seen = self._asked.count
             try:
                 await self._rewrite(seen)
+                self._ended.beat()
             except StoreClosed:
                 return
             except (StoreError, OSError) as error:
@@ -196,6 +202,7 @@ class Rewriting:
         """Retire the keys that nothing uses, when nobody can be writing with them any more; another rotation comes first."""
         if self._patience:
             progress.running = False
+            self._ended.beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._patience):
                     await self._asked.after(seen)
