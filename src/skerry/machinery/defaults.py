@@ -7,9 +7,10 @@ nothing said where the schema does not allow it. Defaults inside a default are f
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
+
+from skerry.machinery.document import copied
 
 Json = dict[str, Any]
 Defaulter = Callable[[Any], None]
@@ -53,7 +54,7 @@ def _named(properties: Json) -> Defaulter | None:
                 value[name] = default
         for name, default, nullable in deep:
             if name not in value or (value[name] is None and not nullable):
-                value[name] = copy.deepcopy(default)
+                value[name] = copied(default)
         for name, child in below:
             if name in value:
                 child(value[name])
@@ -77,7 +78,7 @@ def _each(schema: Json, *, lists: bool, names: frozenset[str] = frozenset()) -> 
             return
         for key in range(len(value)) if lists else [name for name in value if name not in names]:
             if replaces and value[key] is None:
-                value[key] = copy.deepcopy(default)
+                value[key] = copied(default)
             if child is not None:
                 child(value[key])
 

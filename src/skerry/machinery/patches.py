@@ -7,11 +7,11 @@ shows. Copies in a JSON patch are bounded, so that a small patch cannot make a l
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from typing import Any
 
+from skerry.machinery.document import copied
 from skerry.machinery.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 Json = dict[str, Any]
@@ -44,14 +44,14 @@ def json_patch(target: Json, operations: Any) -> Any:
         raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > MOST_OPERATIONS:
         raise RequestEntityTooLarge(f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}")
-    document: Any = copy.deepcopy(target)
-    copied = 0
+    document: Any = copied(target)
+    bytes_copied = 0
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
             raise Invalid(REJECTED)
         if operation["op"] == "copy":
-            copied += len(json.dumps(_get(document, _source(operation), "copy")))
-            if copied > MOST_COPIED_BYTES:
+            bytes_copied += len(json.dumps(_get(document, _source(operation), "copy")))
+            if bytes_copied > MOST_COPIED_BYTES:
                 raise RequestEntityTooLarge("the copies of a JSON patch may not be larger than 3 MiB together")
         document = _operate(document, operation)
     return document
@@ -63,13 +63,13 @@ def _operate(document: Any, operation: Json) -> Any:
         raise BadRequest(f"{kind} operation: missing path")
     match kind:
         case "add":
-            return _set(document, path, copy.deepcopy(_value(operation)), insert=True)
+            return _set(document, path, copied(_value(operation)), insert=True)
         case "replace":
-            return _set(document, path, copy.deepcopy(_value(operation)), insert=False)
+            return _set(document, path, copied(_value(operation)), insert=False)
         case "remove":
             return _remove(document, path)
         case "copy":
-            return _set(document, path, copy.deepcopy(_get(document, _source(operation), "copy")), insert=True)
+            return _set(document, path, copied(_get(document, _source(operation), "copy")), insert=True)
         case "move":
             value = _get(document, _source(operation), "move")
             return _set(_remove(document, _source(operation)), path, value, insert=True)

@@ -8,12 +8,12 @@ both. Preconditions name the uid or the revision that is meant.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 from skerry.kit.clock import rfc3339
 from skerry.machinery import causes
+from skerry.machinery.document import copied
 from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
 from skerry.restapi import namespaces
@@ -140,7 +140,7 @@ def _unmet(call: Call, why: str) -> Conflict:
 async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item, Json | None]:
     """Remove an object or begin to; returns what is there now, and the object if it is gone."""
     old = served_object(call, item)
-    new = copy.deepcopy(old)
+    new = copied(old)
     metadata = new["metadata"]
     finalizers = [each for each in metadata.get("finalizers") or [] if each not in {FOREGROUND, ORPHAN} or not options.policy]
     if wanted := POLICIES.get(options.policy, ""):

@@ -8,13 +8,12 @@ side, and makes the object where there is none.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership, patches
-from skerry.machinery.document import dumps, loads
+from skerry.machinery.document import copied, dumps, loads
 from skerry.machinery.errors import (
     STALE,
     BadRequest,
@@ -69,7 +68,7 @@ async def patch(call: Call) -> Response:
     for _ in range(TRIES):
         item = await current(call)
         old = served_object(call, item)
-        new = _patched(call, media, old, document)
+        new = _patched(call, media, old, copied(document))
         metadata = new.get("metadata") if isinstance(new, dict) else None
         sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         pinned = sent not in {None, "", str(item.revision)}
@@ -109,7 +108,6 @@ def _patched(call: Call, media: str, old: Json, document: Any) -> Any:
 
 
 def _checked_patch(call: Call, new: Any, doubled: list[str], uid: str) -> Json:
-    new = copy.deepcopy(new)
     if isinstance(new, dict) and isinstance(new.get("metadata"), dict | None):
         name = (new.get("metadata") or {}).get("name")
         if not name:
@@ -136,7 +134,7 @@ async def _apply(call: Call, data: bytes) -> Response:
     value, doubled = decode.decode(data, decode.APPLY)
     if isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) != (call.resource.api_version, call.resource.kind):
         raise BadRequest(f"invalid object type: {value.get('apiVersion') or '/'}, Kind={value.get('kind') or ''}")
-    raw = copy.deepcopy(value)
+    raw = copied(value)
     config = decode.checked(call, value, doubled)
     metadata = config["metadata"]
     if not metadata.get("name"):

@@ -7,7 +7,6 @@ default, own fields, validate, store with compare-and-swap. Patches end with the
 
 from __future__ import annotations
 
-import copy
 import random
 from typing import Any
 
@@ -15,7 +14,7 @@ from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership
 from skerry.machinery.compare import same
-from skerry.machinery.document import Gapped, gapped, loads
+from skerry.machinery.document import Gapped, copied, gapped, loads
 from skerry.machinery.errors import (
     STALE,
     ApiError,
@@ -62,7 +61,7 @@ async def insert(call: Call, obj: Json) -> Item:
     for left in reversed(range(NAME_TRIES if generated else 1)):
         new = obj
         if generated:
-            new = copy.deepcopy(obj)
+            new = copied(obj)
             new["metadata"]["name"] = metadata["generateName"][:58] + "".join(random.choices(ALPHABET, k=5))
         try:
             return await _insert(call, new)
@@ -248,7 +247,7 @@ async def update(call: Call) -> Response:
         raise conflict(resource.plural, resource.group, call.name, STALE)
     for attempt in range(TRIES):
         try:
-            return answer(call, await replace(call, item, copy.deepcopy(sent)))
+            return answer(call, await replace(call, item, sent if revision else copied(sent)))
         except RevisionConflict as error:
             if revision or error.current is None or attempt == TRIES - 1:
                 raise lost(call, error) from None
@@ -303,7 +302,7 @@ def _keep(call: Call, new: Json, old: Json) -> None:
     if call.subresource == "finalize":
         finalizers = (new.get("spec") or {}).get("finalizers")
         new.clear()
-        new.update(copy.deepcopy(old))
+        new.update(copied(old))
         spec = new.setdefault("spec", {})
         spec.pop("finalizers", None)
         if finalizers:
