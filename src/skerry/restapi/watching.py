@@ -88,6 +88,7 @@ class _Stream:
         except ApiError as error:  # an object that cannot be shown
             yield dumps({"type": "ERROR", "object": failure(error)}) + b"\n"
         finally:
+            self._watcher.quiet()
             self._call.cache.watchers.discard(self._watcher)
 
     async def _follow(self, see: See) -> AsyncIterator[bytes]:
