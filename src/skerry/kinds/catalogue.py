@@ -6,6 +6,7 @@ A new kind is a file beside this one and a line here.
 from __future__ import annotations
 
 from skerry.kinds import (
+    apitoken,
     cluster,
     clusterclass,
     clustergroup,
@@ -19,8 +20,13 @@ from skerry.kinds import (
     namespace,
     nodepool,
     observedobject,
+    organization,
     provisioner,
+    role,
+    rolebinding,
     secret,
+    user,
+    workspace,
 )
 from skerry.machinery.resource import Resource
 
@@ -28,6 +34,7 @@ CORE: tuple[Resource, ...] = (namespace.RESOURCE, secret.RESOURCE, configmap.RES
 """Kinds of Kubernetes itself; a simulated cluster serves them too."""
 
 FLEET: tuple[Resource, ...] = (
+    organization.RESOURCE,
     clustergroup.RESOURCE,
     managementcluster.RESOURCE,
     provisioner.RESOURCE,
@@ -36,6 +43,11 @@ FLEET: tuple[Resource, ...] = (
     clusterclass.RESOURCE,
     kubernetesrelease.RESOURCE,
     credential.RESOURCE,
+    workspace.RESOURCE,
+    user.RESOURCE,
+    apitoken.RESOURCE,
+    role.RESOURCE,
+    rolebinding.RESOURCE,
     manifestset.RESOURCE,
     observedobject.RESOURCE,
 )

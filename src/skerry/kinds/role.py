@@ -1,0 +1,80 @@
+"""Role: what somebody may do, as rules in the manner of Kubernetes; a RoleBinding says who, and where.
+
+The built-in roles are called after a scope and a level (``clustergroup.edit``); the server
+writes them and nobody else may (``access/builtin.py`` holds their rules).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import field
+
+from skerry.kinds.common import GROUP, VERSION, Metadata, Shape
+from skerry.kinds.shape import doc, structural
+from skerry.machinery import causes
+from skerry.machinery.errors import Cause
+from skerry.machinery.resource import ALL_VERBS, Column, Json, Look, Resource
+from skerry.machinery.schema import Schema
+
+VERBS = (*ALL_VERBS, "bind", "escalate", "*")
+"""What a rule may allow. ``bind`` and ``escalate`` let somebody grant what he does not have himself."""
+
+
+class RoleRule(Shape):
+    """What may be done to which resources."""
+
+    api_groups: Annotated[list[str], doc("API groups; an empty name is the core group, `*` any.", min_length=1)]
+    resources: Annotated[list[str], doc("Resources by their plural, `clusters/status` for a subresource, `*` for any.", min_length=1)]
+    verbs: Annotated[list[str], doc("What may be done, `*` for anything.", min_length=1)]
+    resource_names: Annotated[list[str], doc("Only objects of these names; all if empty.")] = []
+
+
+class RoleSpec(Shape):
+    """What the role allows."""
+
+    description: Annotated[str, doc("What the role is for, for people.", max_length=1024)] = ""
+    rules: Annotated[list[RoleRule], doc("What may be done; each rule adds to the others.")] = []
+
+
+class Role(Shape):
+    """What somebody may do where a RoleBinding gives him the role."""
+
+    metadata: Metadata
+    spec: RoleSpec = field(default_factory=RoleSpec)
+
+
+def known_verbs(look: Look) -> Sequence[Cause]:
+    """A verb that does not exist would grant nothing and say nothing about it."""
+    return rule_causes((look.new.get("spec") or {}).get("rules") or (), "spec.rules")
+
+
+def rule_causes(rules: Sequence[Json], path: str) -> list[Cause]:
+    """What is wrong with rules beyond their schema."""
+    return [
+        causes.not_supported(f"{path}[{index}].verbs[{place}]", verb, VERBS)
+        for index, rule in enumerate(rules)
+        for place, verb in enumerate(rule.get("verbs") or ())
+        if verb not in VERBS
+    ]
+
+
+def _rules(obj: Json) -> int:
+    return len((obj.get("spec") or {}).get("rules") or ())
+
+
+RESOURCE = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Role",
+    plural="roles",
+    namespaced=False,
+    schema=Schema(structural(Role)),
+    columns=(
+        Column("Rules", ".spec.rules", "integer", description="How many rules there are", value=_rules),
+        Column("Description", ".spec.description"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
+    rules=(known_verbs,),
+)
