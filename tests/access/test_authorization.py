@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from skerry.access.authorization import COMPONENT_RULES, FLEET, Authorization, allows
+from skerry.access.authorization import COMPONENT_RULES, FLEET, Authorization
+from skerry.access.rules import allows
 from skerry.kinds import catalogue
 from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Rule, User
 from skerry.pki import policy
@@ -76,7 +77,7 @@ def test_the_controllers_may_write_what_is_mirrored() -> None:
 
 def test_the_listed_rules_are_the_ones_that_decide() -> None:
     for user in (ADMIN, GATEWAY, CONTROLLERS, AGENT, KNOWN, NOBODY):
-        for resource in catalogue.ALL:
+        for resource in (each for each in catalogue.ALL if each.plural != "apitokens"):  # whoever is known has some of these
             asked = Attributes(user, "get", resource.group, resource.version, resource.plural)
             assert DOOR.authorize(asked).allowed == any(allows(rule, asked) for rule in DOOR.rules(user, ""))
 

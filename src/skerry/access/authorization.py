@@ -1,4 +1,4 @@
-"""What a caller may do, by tables: no bindings yet, and nothing that is not written below.
+"""What a caller may do: by tables for our own processes and the administrator, by roles and bindings for everybody else.
 
 * Administrators may do everything, except to write what only tells what a management cluster
   holds: mirrored kinds are written by Skerry's own components.
@@ -7,22 +7,26 @@
 * Agents may do nothing at this door: they speak to the gateway.
 * Everybody who is known may look around (discovery, OpenAPI) and ask about himself.
 * Everybody at all may ask for health and version.
-
-Rules are Kubernetes' own: verbs by groups by resources, ``*`` for any, ``clusters/status`` for a
-subresource, names only where one was given. Roles and bindings that people write will be
-evaluated by the same :func:`allows`.
+* Whatever else a person or a robot may do was granted to him: see ``index.py``. A decision then
+  brings a sight, which the server holds against every object that it touches (``sight.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from skerry.access.index import Index
+from skerry.access.rules import allows, covered
+from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
 
 FLEET = "fleet.skerry.dev"
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete")
+
+NAMED = frozenset(("get", "update", "patch", "delete"))
+"""Verbs that are about one object."""
 
 EVERYTHING = (Rule(("*",), ("*",), ("*",)), Rule(("*",), paths=("*",)))
 
@@ -56,26 +60,46 @@ COMPONENT_RULES: Mapping[str, Sequence[Rule]] = {
 
 
 class Authorization:
-    """Decides by the tables above."""
+    """Decides by the tables above, and for everybody else by the index."""
 
-    def __init__(self, mirrored: frozenset[str], components: Mapping[str, Sequence[Rule]] = COMPONENT_RULES) -> None:
+    def __init__(
+        self, mirrored: frozenset[str], components: Mapping[str, Sequence[Rule]] = COMPONENT_RULES, index: Index | None = None
+    ) -> None:
         """``mirrored`` are storage keys (``clusters.fleet.skerry.dev``) that only components write; ``components`` maps names to rules."""
         self._mirrored = mirrored
         self._components = {COMPONENT_PREFIX + name: (*PUBLIC, *KNOWN, *rules) for name, rules in components.items()}
+        self.index = index or Index()
 
     def authorize(self, attributes: Attributes) -> Decision:
         """Decide."""
         user = attributes.user
-        if not any(allows(rule, attributes) for rule in self.rules(user, attributes.namespace)):
+        if any(allows(rule, attributes) for rule in self._table(user)):
+            return self._unless_mirrored(attributes, Decision(allowed=True))
+        if attributes.path or not self._is_bound(user):
             return Decision(allowed=False)
-        if attributes.verb not in READ and self._is_mirrored(attributes) and COMPONENTS not in user.groups:
-            return Decision(allowed=False, reason=f"{attributes.resource} are mirrored from management clusters and can only be read")
-        return Decision(allowed=True)
+        sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), attributes)
+        if not sight.any:
+            return Decision(allowed=False, settled=False)
+        if attributes.verb in NAMED and not attributes.name and not sight.whole:
+            return Decision(allowed=False, reason="only for some objects: ask about one of them by its name", settled=False)
+        return self._unless_mirrored(attributes, Decision(allowed=True, sight=sight, settled=False))
 
-    def rules(self, user: User, namespace: str) -> Sequence[Rule]:  # noqa: ARG002 every rule here holds in all namespaces
-        """Return what the user may do."""
+    def rules(self, user: User, namespace: str) -> Sequence[Rule]:
+        """Return what the user may do; what he may do to some objects only is there too."""
+        table = self._table(user)
+        if not self._is_bound(user):
+            return table
+        who = caller(user, unlimited=ADMINISTRATORS in user.groups)
+        if who.unlimited:
+            return (*PUBLIC, *KNOWN, *(user.limit.rules if user.limit and user.limit.rules else EVERYTHING[:1]))
+        held = [rule for scope, rule in self.index.held(who.subjects) if scope.namespace in {"", namespace} or not namespace]
+        if user.limit is not None and user.limit.rules:
+            held = [rule for rule in user.limit.rules if covered(rule, held)]
+        return (*PUBLIC, *KNOWN, *dict.fromkeys(held), OWN_TOKENS)
+
+    def _table(self, user: User) -> Sequence[Rule]:
         groups = user.groups
-        if ADMINISTRATORS in groups:
+        if ADMINISTRATORS in groups and user.limit is None:
             return EVERYTHING
         if AGENTS in groups:
             return PUBLIC
@@ -83,33 +107,18 @@ class Authorization:
             return self._components[user.name]
         return (*PUBLIC, *KNOWN) if AUTHENTICATED in groups else PUBLIC
 
+    def _is_bound(self, user: User) -> bool:
+        """Whether bindings speak of a user: they do not of our own processes, of nobody, and of an administrator without limit."""
+        groups = user.groups
+        if AUTHENTICATED not in groups or AGENTS in groups or COMPONENTS in groups:
+            return False
+        return ADMINISTRATORS not in groups or user.limit is not None
+
+    def _unless_mirrored(self, attributes: Attributes, decision: Decision) -> Decision:
+        if attributes.verb not in READ and self._is_mirrored(attributes) and COMPONENTS not in attributes.user.groups:
+            return Decision(allowed=False, reason=f"{attributes.resource} are mirrored from management clusters and can only be read")
+        return decision
+
     def _is_mirrored(self, attributes: Attributes) -> bool:
         key = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
         return key in self._mirrored
-
-
-def allows(rule: Rule, attributes: Attributes) -> bool:
-    """Whether a rule covers what is asked for, as Kubernetes' RBAC decides it."""
-    if not _any_of(rule.verbs, attributes.verb):
-        return False
-    if attributes.path:
-        return any(_path_matches(pattern, attributes.path) for pattern in rule.paths)
-    if not _any_of(rule.groups, attributes.group) or not _resource_matches(rule.resources, attributes.resource, attributes.subresource):
-        return False
-    return not rule.names or attributes.name in rule.names
-
-
-def _any_of(allowed: Sequence[str], value: str) -> bool:
-    return "*" in allowed or value in allowed
-
-
-def _resource_matches(allowed: Sequence[str], resource: str, subresource: str) -> bool:
-    if "*" in allowed:
-        return True
-    if not subresource:
-        return resource in allowed
-    return f"{resource}/{subresource}" in allowed or f"*/{subresource}" in allowed
-
-
-def _path_matches(pattern: str, path: str) -> bool:
-    return pattern == path or (pattern.endswith("*") and path.startswith(pattern[:-1]))

@@ -1,7 +1,8 @@
-"""What every installation has from the first start: its own namespaces and the default cluster group."""
+"""What every installation has from the first start: its own namespaces, its organization, the default cluster group, the built-in roles."""
 
 from __future__ import annotations
 
+from skerry.access import builtin
 from skerry.client.contract import Client, Ref
 from skerry.kinds.common import API_VERSION, GROUP, SYSTEM_NAMESPACE, VERSION
 from skerry.machinery.errors import AlreadyExists
@@ -9,6 +10,8 @@ from skerry.machinery.resource import Json
 
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 GROUPS = Ref(GROUP, VERSION, "clustergroups", namespaced=False)
+ORGANIZATIONS = Ref(GROUP, VERSION, "organizations", namespaced=False)
+ROLES = Ref(GROUP, VERSION, "roles", namespaced=False)
 
 
 def _objects() -> list[tuple[Ref, Json]]:
@@ -20,14 +23,17 @@ def _objects() -> list[tuple[Ref, Json]]:
     }
     return [
         *((NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}) for name in ("default", SYSTEM_NAMESPACE)),
+        (ORGANIZATIONS, {"apiVersion": API_VERSION, "kind": "Organization", "metadata": {"name": "default"}, "spec": {}}),
         (GROUPS, group),
     ]
 
 
 async def seed(client: Client) -> None:
-    """Create what is missing; what is there stays as it is."""
+    """Create what is missing; what is there stays as it is, but for the built-in roles: those are this release's."""
     for ref, obj in _objects():
         try:
             await client.create(ref, obj, manager="skerry")
         except AlreadyExists:
             continue
+    for role in builtin.objects():
+        await client.apply(ROLES, role, manager="skerry", force=True)

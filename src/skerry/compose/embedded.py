@@ -15,9 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from skerry.access.accounts import Accounts
+from skerry.access.admission import Granting
 from skerry.access.audit import AuditFile
 from skerry.access.authentication import Certificates, Chain, Tokens
 from skerry.access.authorization import Authorization
+from skerry.access.learning import learners
 from skerry.access.tokens import TokenFileError
 from skerry.apiserver.http import Door
 from skerry.apiserver.seed import seed
@@ -43,11 +46,12 @@ from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, PkiError
 from skerry.pki.files import Safe, front_door_names, write_secret
 from skerry.pki.tls import server_context
+from skerry.restapi.guard import forbidden
 from skerry.restapi.registry import Registry
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Send
 from skerry.restapi.reviews import REVIEWS
-from skerry.restapi.server import ApiServer, forbidden
+from skerry.restapi.server import ApiServer
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
@@ -93,16 +97,18 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
         now = clock.now()
         keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
         with contextlib.closing(AuditFile(settings.audit, clock)) as audit:
-            authorizer = Authorization(catalogue.MIRRORED)
+            authorizer, accounts = Authorization(catalogue.MIRRORED), Accounts(clock)
             api = ApiServer(
                 store,
                 Registry((*catalogue.ALL, *REVIEWS)),
-                authenticator=Chain((Certificates(clock), _tokens(safe))),
+                authenticator=Chain((Certificates(clock), _tokens(safe), accounts)),
                 authorizer=authorizer,
                 audit=audit,
                 clock=clock,
                 version=KUBERNETES_VERSION,
             )
+            accounts.fresh = api.caught_up
+            api.heed(Granting(authorizer.index, accounts, clock), learners(authorizer.index, accounts))
             api.trouble = store.trouble
             offer_keys(api, store, rewriting)
             async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, audit, keys, clock) as running:

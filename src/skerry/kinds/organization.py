@@ -35,6 +35,7 @@ RESOURCE = Resource(
     short_names=("org",),
     namespaced=False,
     schema=Schema(structural(Organization)),
+    verbs=("create", "get", "list", "patch", "update", "watch"),  # it stays: everything belongs to it
     columns=(Column("Display name", ".spec.displayName"), Column("Age", ".metadata.creationTimestamp", "date")),
     rules=(label_rule,),
 )

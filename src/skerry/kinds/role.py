@@ -71,6 +71,7 @@ RESOURCE = Resource(
     plural="roles",
     namespaced=False,
     schema=Schema(structural(Role)),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),  # never all at once: some are the server's
     columns=(
         Column("Rules", ".spec.rules", "integer", description="How many rules there are", value=_rules),
         Column("Description", ".spec.description"),

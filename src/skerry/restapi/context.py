@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from skerry.kit.clock import Clock
-from skerry.machinery.identity import User
-from skerry.machinery.resource import Resource
+from skerry.machinery.identity import Sight, User
+from skerry.machinery.resource import Json, Resource
 from skerry.restapi.cache import ResourceCache
+from skerry.restapi.contract import Admission
 from skerry.restapi.feeds import Feeds
 from skerry.restapi.negotiate import Form
 from skerry.restapi.registry import Registry
@@ -24,6 +25,7 @@ class Parts:
     registry: Registry
     clock: Clock
     organization: str
+    admission: Admission | None = None
 
 
 @dataclass(slots=True)
@@ -41,6 +43,10 @@ class Call:
     form: Form
     user: User
     warnings: list[str] = field(default_factory=list)
+    sight: Sight | None = None
+    """On which objects the caller may do this; None: on all."""
+    revealed: Json | None = None
+    """What the answer shows beside what is stored."""
 
     @property
     def cache(self) -> ResourceCache:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from skerry.machinery.identity import Attributes, Decision, Rule, User
+from skerry.machinery.resource import Json, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,26 @@ class Authorizer(Protocol):
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
         """Return what the user may do in a namespace."""
+        ...
+
+
+class Admission(Protocol):
+    """Looks at what is about to be stored, beyond its kind's own rules."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Storage keys of the kinds that it wants to be asked about."""
+        ...
+
+    def __call__(self, user: User, resource: Resource, new: Json, old: Json | None, *, dry_run: bool) -> Json | None:
+        """Complete ``new`` with what the server decides; returns what the answer shows beside what is stored, if anything.
+
+        ``old`` is None for a creation. Raises Forbidden or Invalid.
+        """
+        ...
+
+    def remove(self, user: User, resource: Resource, name: str) -> None:
+        """Raises Forbidden for what may not be deleted."""
         ...
 
 

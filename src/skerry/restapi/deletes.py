@@ -16,7 +16,7 @@ from skerry.machinery import causes
 from skerry.machinery.document import copied
 from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
-from skerry.restapi import namespaces
+from skerry.restapi import guard, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.decode import JSON, PROTOBUF, YAML, decode
@@ -139,6 +139,8 @@ def _unmet(call: Call, why: str) -> Conflict:
 
 async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item, Json | None]:
     """Remove an object or begin to; returns what is there now, and the object if it is gone."""
+    guard.admit(call, item)
+    guard.may_remove(call)
     old = served_object(call, item)
     new = copied(old)
     metadata = new["metadata"]
@@ -167,7 +169,7 @@ async def delete_all(call: Call) -> Response:
     """Answer a DELETE of a collection: every object that the selectors choose."""
     options = await _options(call)
     await fresh(call, None)
-    found, revision, token, left = await page(call, select(call.resource, call.namespace, call.options))
+    found, revision, token, left = await page(call, select(call.resource, call.namespace, call.options, call.sight))
     for item in found:
         call.namespace, call.name = item.place
         present = call.cache.rows.get(item.place)

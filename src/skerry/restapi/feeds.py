@@ -179,6 +179,14 @@ class Feeds:
         while self.position < revision:
             await self._pulse.after(self._pulse.count)
 
+    async def caught_up(self) -> bool:
+        """Return once every write that was acknowledged is in the caches; tells whether there was any to wait for."""
+        head = await self._store.head()
+        if self.position >= head:
+            return False
+        await self.reached(head)
+        return True
+
     async def latest_reached(self, cache: ResourceCache, sequence: int) -> None:
         """Return once a cache of latest values holds everything up to a sequence number."""
         while cache.revision < sequence:

@@ -25,7 +25,7 @@ from skerry.machinery.errors import (
     invalid,
     not_found,
 )
-from skerry.restapi import decode, namespaces
+from skerry.restapi import decode, guard, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.reads import fresh
@@ -205,10 +205,12 @@ async def _apply_new(call: Call, config: Json) -> Item:
         namespaces.on_create(obj)
     complete(call, obj)
     validate(call, obj, None)
+    await guard.settle(call, obj, None)
     return await store(call, obj, 0)
 
 
 async def _apply_over(call: Call, item: Item, config: Json) -> Item:
+    guard.admit(call, item)
     old = served_object(call, item)
     new = _merged(call, served_object(call, item), config)
     sent = config["metadata"].get("resourceVersion")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from skerry.machinery.document import loads
 from skerry.machinery.errors import BadRequest, Cause, Expired, Timeout, not_found
-from skerry.restapi import listoptions
+from skerry.restapi import guard, listoptions
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.forms import list_body, one
@@ -36,6 +36,7 @@ async def get(call: Call) -> Response:
     item = call.cache.rows.get((call.key().namespace, call.name))
     if item is None:
         raise not_found(call.resource.plural, call.resource.group, call.name)
+    guard.admit(call, item)
     include = call.request.query.get("includeObject", "")
     return Response(one(item, call.resource, call.form, call.parts.clock.now(), include))
 
@@ -107,7 +108,7 @@ async def items(call: Call) -> Response:
     """Answer with a list."""
     options = call.options
     listoptions.check(options)
-    selection = select(call.resource, call.namespace, options)
+    selection = select(call.resource, call.namespace, options, call.sight)
     include = call.request.query.get("includeObject", "")
     found, revision, token, remaining = await page(call, selection)
     metadata = list_metadata(call, revision, token, remaining)

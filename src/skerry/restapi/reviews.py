@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from skerry.machinery.causes import invalid as bad
 from skerry.machinery.errors import BadRequest, invalid
-from skerry.machinery.identity import Attributes, User
+from skerry.machinery.identity import Attributes, Decision, Shown, User
 from skerry.machinery.resource import Resource
 from skerry.machinery.schema import Schema
 from skerry.restapi.contract import Authorizer
@@ -38,17 +39,35 @@ SELF = _review("authentication.k8s.io", "SelfSubjectReview")
 REVIEWS = (ACCESS, RULES, SELF)
 
 
-def review(resource: Resource, obj: Json, user: User, authorizer: Authorizer, now: str) -> Json:
+class Asker(NamedTuple):
+    """Who asks, who decides, and where to look an object up that is asked about."""
+
+    user: User
+    authorizer: Authorizer
+    stored: Callable[[Attributes], Shown | None]
+
+    def decide(self, attributes: Attributes) -> Decision:
+        """Decide as the server does for a request."""
+        decision = self.authorizer.authorize(attributes)
+        if decision.sight is None or not attributes.name or attributes.verb == "create":
+            return decision
+        item = self.stored(attributes)
+        if decision.sight.allows(item) if item is not None else decision.sight.whole:
+            return decision
+        return Decision(allowed=False, reason="" if item is not None else "there is no such object")
+
+
+def review(resource: Resource, obj: Json, asker: Asker, now: str) -> Json:
     """Answer a review; ``now`` is an RFC 3339 time."""
     obj.setdefault("metadata", {})
     if resource is SELF:
         obj["metadata"]["creationTimestamp"] = now
-        obj["status"] = {"userInfo": _info(user)}
+        obj["status"] = {"userInfo": _info(asker.user)}
         return obj
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         raise BadRequest(f"a {resource.kind} needs a spec")
-    obj["status"] = _access(spec, user, authorizer) if resource is ACCESS else _rules(spec, user, authorizer)
+    obj["status"] = _access(spec, asker) if resource is ACCESS else _rules(spec, asker)
     return obj
 
 
@@ -61,7 +80,8 @@ def _info(user: User) -> Json:
     return info
 
 
-def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
+def _access(spec: Json, asker: Asker) -> Json:
+    user = asker.user
     about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if bool(about) == bool(path):
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
@@ -73,15 +93,15 @@ def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
         attributes = Attributes(
             user, *(str(asked.get(name) or "") for name in ("verb", "group", "version", "resource", "subresource", "namespace", "name"))
         )
-    decision = authorizer.authorize(attributes)
+    decision = asker.decide(attributes)
     status: Json = {"allowed": decision.allowed}
     if decision.reason:
         status["reason"] = decision.reason
     return status
 
 
-def _rules(spec: Json, user: User, authorizer: Authorizer) -> Json:
-    rules = authorizer.rules(user, str(spec.get("namespace") or ""))
+def _rules(spec: Json, asker: Asker) -> Json:
+    rules = asker.authorizer.rules(asker.user, str(spec.get("namespace") or ""))
     return {
         "incomplete": False,
         "nonResourceRules": [{"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules if rule.paths],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skerry.machinery.identity import Sight
 from skerry.machinery.resource import Resource
 from skerry.machinery.selectors import EVERYTHING, Selector, parse_fields, parse_labels
 from skerry.restapi.cache import Event, Item
@@ -19,11 +20,12 @@ class Selection:
     namespace: str = ""
     labels: Selector = EVERYTHING
     fields: Selector = EVERYTHING
+    sight: Sight | None = None
 
     @property
     def all(self) -> bool:
         """Whether nothing but the namespace chooses."""
-        return not self.labels and not self.fields
+        return not self.labels and not self.fields and self.sight is None
 
     def has(self, item: Item) -> bool:
         """Tell whether an object belongs to the choice."""
@@ -31,7 +33,9 @@ class Selection:
             return False
         if self.labels and not self.labels.matches(item.labels):
             return False
-        return not self.fields or self.fields.matches(item.fields(self.resource))
+        if self.fields and not self.fields.matches(item.fields(self.resource)):
+            return False
+        return self.sight is None or self.sight.allows(item)
 
     def see(self, event: Event) -> tuple[str, Item] | None:
         """What a watcher of this choice sees of an event: type and object, or nothing."""
@@ -40,10 +44,10 @@ class Selection:
             return ("DELETED", event.item) if before else None
         if self.has(event.item):
             return ("MODIFIED" if before else "ADDED"), event.item
-        return ("DELETED", _left(event)) if before else None
+        return ("DELETED", left(event)) if before else None
 
 
-def _left(event: Event) -> Item:
+def left(event: Event) -> Item:
     """What a watcher is shown of an object that leaves his choice: the version that he knew, at the revision of the change."""
     old = event.previous or event.item
     name = b'"resourceVersion":"'
@@ -51,10 +55,12 @@ def _left(event: Event) -> Item:
     return Item(old.place, event.revision, value)
 
 
-def select(resource: Resource, namespace: str, options: Options) -> Selection:
-    """Compile the selectors of a request; raises BadRequest."""
+def select(resource: Resource, namespace: str, options: Options, sight: Sight | None = None) -> Selection:
+    """Compile the selectors of a request; raises BadRequest. Nothing is chosen that is out of ``sight`` (None: all is in it)."""
+    if sight is not None and sight.whole:
+        sight = None
     if not options.labels and not options.fields:
-        return Selection(resource, namespace)
+        return Selection(resource, namespace, sight=sight)
     supported = {"metadata.name", *(("metadata.namespace",) if resource.namespaced else ()), *resource.selectable}
     fields = parse_fields(options.fields, supported.__contains__) if options.fields else EVERYTHING
-    return Selection(resource, namespace, parse_labels(options.labels), fields)
+    return Selection(resource, namespace, parse_labels(options.labels), fields, sight)

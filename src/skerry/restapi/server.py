@@ -24,7 +24,6 @@ from skerry.machinery.document import Gapped, dumps
 from skerry.machinery.errors import (
     ApiError,
     BadRequest,
-    Forbidden,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -33,20 +32,23 @@ from skerry.machinery.errors import (
     Unauthorized,
     not_found,
 )
-from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User
+from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Decision, User
 from skerry.machinery.resource import Resource
 from skerry.restapi import deletes, patching, reads, watching, writes
+from skerry.restapi.cache import Item
 from skerry.restapi.context import Call, Parts
-from skerry.restapi.contract import Audit, Authenticator, Authorizer, Peer, Record
+from skerry.restapi.contract import Admission, Audit, Authenticator, Authorizer, Peer, Record
 from skerry.restapi.decode import body_object, is_built_in
 from skerry.restapi.discovery import Discovery, subresources
 from skerry.restapi.feeds import Feeds
+from skerry.restapi.following import Learner, follow
+from skerry.restapi.guard import forbidden
 from skerry.restapi.negotiate import PLAIN, form
 from skerry.restapi.openapi import OpenApi
 from skerry.restapi.registry import Registry
 from skerry.restapi.request import Receive, Request, options
 from skerry.restapi.response import Response, Send, json_response
-from skerry.restapi.reviews import review
+from skerry.restapi.reviews import Asker, review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
 from skerry.store.contract import Key, Store, StoreError, StoreFull, StoreUnavailable
@@ -94,6 +96,7 @@ class ApiServer:
         self._audit = audit
         feeds = Feeds(store, organization, registry.keys)
         self.parts = Parts(store, feeds, registry, clock, organization)
+        self._learners: Mapping[str, Learner] = {}
         self._discovery = Discovery(registry)
         self._openapi = OpenApi(registry, version)
         self._version = version
@@ -102,11 +105,17 @@ class ApiServer:
         """Tells what keeps a server that runs from being ready; empty if nothing does."""
         self._offered: dict[tuple[str, str], Answerer] = {}
 
+    def heed(self, admission: Admission, learners: Mapping[str, Learner]) -> None:
+        """Before running: ask an admission about every write, and tell learners of every change of their kinds."""
+        self.parts.admission = admission
+        self._learners = learners
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve from here on: load the caches and follow the store until the block is left."""
         async with TaskOwner("restapi") as owner:
             await self.parts.feeds.start(owner)
+            follow(self.parts.feeds, self._learners)
             self._ready = True
             try:
                 yield
@@ -145,7 +154,7 @@ class ApiServer:
         user = await self._authenticator.authenticate(peer_of(request), token.strip() if scheme.lower() == "bearer" else "")
         if user is None:
             return None
-        return User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra)
+        return User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra, user.limit)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -199,13 +208,15 @@ class ApiServer:
         opts = options(request.query, request.method, named=bool(found.name))
         action = verb(request.method, named=bool(found.name), watches=opts.watch)
         attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, found.name)
-        self._authorize(attributes)
+        decision = await self._authorize(attributes)
         if resource is None or (found.namespace and not resource.namespaced):
             raise NotFound
         if resource.create_only:
             return await self._review(request, resource, user, action, warnings), attributes
         call = self._call(request, resource, found, action, opts, user)
         call.warnings = warnings
+        call.sight = decision.sight
+        _end_with_credential(call)
         if not self._ready:
             raise ServiceUnavailable("the server is starting or stopping; try again", retry_after=1)
         return await HANDLERS[action](call), attributes
@@ -229,21 +240,40 @@ class ApiServer:
         accepted = form(request.header(b"accept"))
         return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 
-    def _authorize(self, attributes: Attributes) -> None:
+    async def _authorize(self, attributes: Attributes) -> Decision:
+        """Decide, by everything that was acknowledged before; raises Forbidden."""
         decision = self._authorizer.authorize(attributes)
+        if not decision.settled and await self.caught_up():
+            decision = self._authorizer.authorize(attributes)
         if decision.allowed:
-            return
+            return decision
         raise forbidden(attributes, decision.reason)
+
+    async def caught_up(self) -> bool:
+        """Wait until every write that was acknowledged is known here; returns whether there was any to wait for."""
+        return self._ready and await self.parts.feeds.caught_up()
 
     async def _review(self, request: Request, resource: Resource, user: User, action: str, warnings: list[str]) -> Response:
         if action != "create":
             raise MethodNotAllowed(NO_METHOD)
         call = Call(self.parts, request, resource, action, "", "", "", options(request.query, request.method), PLAIN, user, warnings)
-        return json_response(review(resource, await body_object(call), user, self._authorizer, rfc3339(self.parts.clock.now())), 201)
+        await self.caught_up()
+        asked = Asker(user, self._authorizer, self._stored)
+        return json_response(review(resource, await body_object(call), asked, rfc3339(self.parts.clock.now())), 201)
+
+    def _stored(self, attributes: Attributes) -> Item | None:
+        """The object that is asked about, if it is there."""
+        resource = self.registry.find(attributes.group, attributes.version, attributes.resource)
+        kind = (attributes.group, attributes.resource)  # clients leave the version out
+        resource = resource or next((each for each in self.registry.all() if (each.group, each.plural) == kind), None)
+        cache = self.parts.feeds.caches.get(resource.key) if resource else None
+        if resource is None or cache is None:
+            return None
+        return cache.rows.get((attributes.namespace if resource.namespaced else "", attributes.name))
 
     async def _other(self, request: Request, attributes: Attributes) -> Response:
         attributes = attributes._replace(verb="get" if request.method in {"GET", "HEAD"} else request.method.lower())
-        self._authorize(attributes)
+        await self._authorize(attributes)
         path = request.path.rstrip("/") or "/"
         if (offered := self._offered.get((request.method, path))) is not None:
             return json_response(await offered())
@@ -283,6 +313,14 @@ class ApiServer:
         return {"position": self.parts.feeds.position, "caches": caches}
 
 
+def _end_with_credential(call: Call) -> None:
+    """Let no watch outlive the credential that it was opened with."""
+    limit = call.user.limit
+    if limit is not None and call.verb == "watch":
+        left = max(1, int((limit.expires - call.parts.clock.now()).total_seconds()))
+        call.options.timeout = min(call.options.timeout or left, left)
+
+
 async def _until_gone(receive: Receive, gone: Callable[[], None]) -> None:
     while True:
         message = await receive()
@@ -320,22 +358,6 @@ def error_response(error: ApiError) -> Response:
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b'Bearer realm="skerry"'))
     return json_response(body, code_of(error), headers)
-
-
-def forbidden(attributes: Attributes, reason: str) -> Forbidden:
-    """Say what may not be done, in the words of Kubernetes."""
-    user = attributes.user.name
-    if attributes.path:
-        text = f'forbidden: User "{user}" cannot {attributes.verb} path "{attributes.path}"'
-        return Forbidden(text + (f": {reason}" if reason else ""))
-    qualified = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
-    what = f"{attributes.resource}/{attributes.subresource}" if attributes.subresource else attributes.resource
-    where = f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
-    name = f'"{attributes.name}" ' if attributes.name else ""
-    text = (
-        f'{qualified} {name}is forbidden: User "{user}" cannot {attributes.verb} resource "{what}" in API group "{attributes.group}"{where}'
-    )
-    return Forbidden(text + (f": {reason}" if reason else ""), subject=Subject(attributes.name, attributes.group, attributes.resource))
 
 
 def version_document(version: str) -> Json:

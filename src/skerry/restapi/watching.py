@@ -20,6 +20,7 @@ from skerry.restapi.forms import RowMaker, metadata_only, served, table
 from skerry.restapi.reads import fresh, revision_of
 from skerry.restapi.response import Response, in_chunks
 from skerry.restapi.selection import select
+from skerry.restapi.sights import Sighted, check_resumption
 from skerry.restapi.status import failure
 
 See = Callable[[Event], tuple[str, Item] | None]
@@ -33,11 +34,13 @@ async def watch(call: Call) -> Response:
     """Answer with a stream of events."""
     options = call.options
     listoptions.check(options)
-    selection = select(call.resource, call.namespace, options)
+    selection = select(call.resource, call.namespace, options, call.sight)
     asked = revision_of(options.revision, "resourceVersion")
     cache = call.cache
     initial: list[Item] = []
-    if options.initial_events or (not asked and options.initial_events is None):
+    backlog: list[Event] = []
+    begins = options.initial_events or (not asked and options.initial_events is None)
+    if begins:
         try:
             start = await fresh(call, asked)
         except Timeout as error:
@@ -50,12 +53,20 @@ async def watch(call: Call) -> Response:
     else:
         start = asked
         try:
-            watcher = Watcher(cache.since(asked))
+            check_resumption(call, asked)
+            backlog = cache.since(asked)
+            watcher = Watcher(backlog)
         except Expired as error:
             return Response(stream=_single(error))
     cache.join(watcher)
     stream = _Stream(call, watcher, start)
-    frames = stream.frames(initial, selection.see, mark_initial=bool(options.initial_events and options.bookmarks))
+    mark_initial = bool(options.initial_events and options.bookmarks)
+    if call.sight is None:
+        frames = stream.frames(initial, selection.see, mark_initial=mark_initial)
+    else:
+        sighted = Sighted(call, call.sight, watcher, selection)
+        await sighted.begin(initial if begins else None, backlog)
+        frames = sighted.frames(stream.frames(initial, sighted.see, mark_initial=mark_initial))
     return Response(stream=frames, gone=watcher.drop)
 
 

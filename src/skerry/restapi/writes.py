@@ -14,7 +14,7 @@ from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership
 from skerry.machinery.compare import same
-from skerry.machinery.document import Gapped, copied, gapped, loads
+from skerry.machinery.document import Gapped, copied, dumps, gapped, loads
 from skerry.machinery.errors import (
     STALE,
     ApiError,
@@ -27,7 +27,7 @@ from skerry.machinery.errors import (
 )
 from skerry.machinery.resource import Look, Resource
 from skerry.machinery.types import FieldType
-from skerry.restapi import decode, namespaces
+from skerry.restapi import decode, guard, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.forms import one
@@ -89,8 +89,9 @@ async def _insert(call: Call, obj: Json) -> Item:
     ownership.on_write(None, obj, part(call), writer(call), versions=versions(call), zero=resource.zero)
     if resource.key == "namespaces":
         namespaces.on_create(obj)  # what the server sets is owned by nobody
-    validate(call, obj, None)
     call.name = metadata.get("name", "")
+    validate(call, obj, None)
+    await guard.settle(call, obj, None)
     return await store(call, obj, 0)
 
 
@@ -176,6 +177,7 @@ async def store(call: Call, obj: Json, expect: int, *, delete: bool = False) -> 
     """Write an object (or its removal); raises RevisionConflict. A dry run stops short of it."""
     place = (call.namespace if call.resource.namespaced else "", call.name)
     encoded = encode(call, obj)
+    guard.admit_new(call, encoded, creates=expect == 0)
     if call.options.dry_run:
         await fresh(call, None)
         current = call.cache.rows.get(place)
@@ -207,6 +209,8 @@ def loads_without_revision(encoded: Gapped) -> bytes:
 
 def answer(call: Call, item: Item, code: int = 200) -> Response:
     """The response that shows an object."""
+    if call.revealed:
+        item = Item(item.place, item.revision, dumps({**loads(item.value), **call.revealed}))
     return Response(one(item, call.resource, call.form, call.parts.clock.now(), call.request.query.get("includeObject", "")), code=code)
 
 
@@ -217,6 +221,7 @@ async def current(call: Call) -> Item:
     item = call.cache.rows.get(place)
     if item is None:
         raise not_found(call.resource.plural, call.resource.group, call.name)
+    guard.admit(call, item)
     return item
 
 
@@ -272,6 +277,7 @@ def lost(call: Call, error: RevisionConflict) -> ApiError:
 
 async def replace(call: Call, item: Item, new: Json) -> Item:
     """Store ``new`` in the place of ``item``; raises RevisionConflict if that is no longer current."""
+    guard.admit(call, item)
     old = served_object(call, item)
     check_uid(call, new, old)
     _keep(call, new, old)
@@ -332,6 +338,7 @@ async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
         if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     validate(call, new, old)
+    await guard.settle(call, new, old)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     ownership.settle_times(old, new)
     if same(new, old):

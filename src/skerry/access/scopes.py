@@ -1,0 +1,148 @@
+"""Where an object stands: the scopes whose bindings hold for it, from itself up to the organization. Pure.
+
+* Organization > ClusterGroup > Cluster > its node pools, manifest sets, observed objects and events
+* Organization > ManagementCluster > everything in its namespace, clusters too
+* Organization > Workspace; Organization > Credential
+* A RoleBinding stands where its scope stands: who administers a group administers its bindings.
+* An APIToken also belongs to its owner, who needs no binding to see it and to end it.
+
+Some of it stands in the object, the group of a cluster in the index. Objects that tell of a
+cluster which does not exist belong to no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from skerry.kinds.common import GROUP
+from skerry.kinds.observedobject import CLUSTER_LABEL
+
+Place = tuple[str, str]
+"""Namespace and name."""
+
+_KINDS = """
+    apitokens clustergroups clusters credentials managementclusters manifestsets
+    nodepools observedobjects rolebindings roles users workspaces
+"""
+KEYS = {kind: f"{kind}.{GROUP}" for kind in _KINDS.split()}
+TOKENS, BINDINGS, CLUSTERS = KEYS["apitokens"], KEYS["rolebindings"], KEYS["clusters"]
+DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], BINDINGS, "events"))
+"""Kinds whose objects change their scopes when a cluster does."""
+SET_PREFIX = "cluster."
+"""How the name of a cluster's ManifestSet begins."""
+
+
+class Scope(NamedTuple):
+    """An object that a role can be bound on; everything empty but the kind: the organization."""
+
+    kind: str
+    namespace: str = ""
+    name: str = ""
+
+
+ORGANIZATION = Scope("Organization")
+Chain = tuple[Scope, ...]
+Groups = Mapping[Place, str]
+"""The cluster group of each cluster."""
+
+
+class _Reference(msgspec.Struct):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    cluster_group: str = ""
+    scope: _Reference | None = None
+    owner: str = ""
+
+
+class _Metadata(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Shape(msgspec.Struct, rename="camel"):
+    metadata: _Metadata | None = None
+    spec: _Spec | None = None
+    source: _Reference | None = None
+    involved_object: _Reference | None = None
+
+
+_decode = msgspec.json.Decoder(_Shape).decode
+
+PLAIN = {
+    KEYS["clustergroups"]: "ClusterGroup",
+    KEYS["workspaces"]: "Workspace",
+    KEYS["credentials"]: "Credential",
+    KEYS["managementclusters"]: "ManagementCluster",
+    "namespaces": "ManagementCluster",
+}
+"""Kinds whose objects are scopes themselves, by name alone."""
+
+
+def chain(key: str, place: Place, value: bytes, groups: Groups) -> Chain:
+    """The scopes of an object: ``key`` is its kind's storage key, ``value`` the encoded object."""
+    namespace, name = place
+    if key == CLUSTERS:
+        spec = _decode(value).spec
+        return cluster_chain(namespace, name, spec.cluster_group if spec else "")
+    if kind := PLAIN.get(key):
+        return (ORGANIZATION, Scope(kind, "", name))
+    if key == BINDINGS:
+        spec = _decode(value).spec
+        scope = spec.scope if spec else None
+        return above(Scope(scope.kind, scope.namespace, scope.name), groups) if scope else (ORGANIZATION,)
+    if key == TOKENS:
+        spec = _decode(value).spec
+        return (ORGANIZATION, owned(spec.owner if spec else ""))
+    if not namespace:
+        return (ORGANIZATION,)
+    cluster = _cluster_of(key, place, value)
+    if cluster:
+        return cluster_chain(namespace, cluster, groups.get((namespace, cluster), ""))
+    return (ORGANIZATION, Scope("ManagementCluster", "", namespace))
+
+
+def _cluster_of(key: str, place: Place, value: bytes) -> str:
+    """The name of the cluster that an object in a namespace tells of; empty if it tells of none."""
+    if key == KEYS["nodepools"]:
+        return place[1].rpartition(".")[0]
+    if key == KEYS["manifestsets"]:
+        return place[1].removeprefix(SET_PREFIX) if place[1].startswith(SET_PREFIX) else ""
+    if key == KEYS["observedobjects"]:
+        seen = _decode(value)
+        short = ((seen.metadata and seen.metadata.labels) or {}).get(CLUSTER_LABEL, "")
+        return f"{seen.source.namespace}.{short}" if short and seen.source else ""
+    if key == "events":
+        about = _decode(value).involved_object
+        if about and about.namespace == place[0]:
+            return {"Cluster": about.name, "NodePool": about.name.rpartition(".")[0]}.get(about.kind, "")
+    return ""
+
+
+def above(scope: Scope, groups: Groups) -> Chain:
+    """A scope and every scope that it inherits from."""
+    if scope.kind == "Cluster":
+        return cluster_chain(scope.namespace, scope.name, groups.get((scope.namespace, scope.name), ""))
+    return (ORGANIZATION,) if scope == ORGANIZATION else (ORGANIZATION, scope)
+
+
+def cluster_chain(namespace: str, name: str, group: str) -> Chain:
+    """The scopes of a cluster in a group; ``group`` empty: it is in none that is known."""
+    found = (ORGANIZATION, Scope("ManagementCluster", "", namespace), Scope("Cluster", namespace, name))
+    return (*found, Scope("ClusterGroup", "", group)) if group else found
+
+
+def owned(user: str) -> Scope:
+    """What belongs to a user himself."""
+    return Scope("Owner", "", user)
+
+
+def group_of(value: bytes) -> str:
+    """The cluster group of an encoded cluster."""
+    spec = _decode(value).spec
+    return spec.cluster_group if spec else ""

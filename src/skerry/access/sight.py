@@ -1,0 +1,106 @@
+"""A caller's sight: on which objects of a kind he may do what he asked for.
+
+Two things must both allow it: his bindings, and the limits of the credential that he showed.
+A sight is worked out from the index whenever it is asked, so it is never older than the
+index: a watch that holds one sees at once what was granted or taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
+from skerry.access.scopes import DERIVED, ORGANIZATION, TOKENS, Scope, chain, owned
+from skerry.kinds.common import GROUP
+from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
+
+OWN_TOKENS = Rule(("create", "delete", "deletecollection", "get", "list", "watch"), (GROUP,), ("apitokens",))
+"""What everybody who is known may do with tokens that speak for himself."""
+
+ALL = Grants(frozenset((ORGANIZATION,)), {})
+NOTHING = Grants(frozenset(), {})
+
+
+class Caller(NamedTuple):
+    """Whose bindings count. ``unlimited``: he needs none."""
+
+    name: str
+    subjects: tuple[Subject, ...]
+    unlimited: bool
+    limit: Limit | None
+
+
+def caller(user: User, *, unlimited: bool) -> Caller:
+    """Who asks, as the index knows him."""
+    return Caller(user.name, (("User", user.name), *(("Group", group) for group in user.groups)), unlimited, user.limit)
+
+
+class ObjectSight:
+    """One caller's sight of one kind, for one verb."""
+
+    def __init__(self, index: Index, who: Caller, attributes: Attributes) -> None:
+        """``attributes`` say what was asked."""
+        self._index = index
+        self._caller = who
+        self._attributes = attributes
+        self._asked = Asked(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
+        self._key = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+        limit = who.limit
+        self._limit = ALL
+        if limit is not None:
+            scope = Scope(*limit.scope)
+            self._limit = (
+                grants_of(((scope, rule) for rule in limit.rules), self._asked) if limit.rules else Grants(frozenset((scope,)), {})
+            )
+
+    def _bound(self) -> Grants:
+        if self._caller.unlimited:
+            return ALL
+        found = self._index.grants(self._caller.subjects, self._asked)
+        if self._key == TOKENS and self._asked.verb in OWN_TOKENS.verbs:
+            return Grants(found.scopes | {owned(self._caller.name)}, found.named)
+        return found
+
+    @property
+    def any(self) -> bool:
+        """Whether there could be any object at all."""
+        limit = self._caller.limit
+        if limit is not None and limit.credential not in self._index.credentials:
+            return False
+        return self._caller.name not in self._index.shut_out and bool(self._bound()) and bool(self._limit)
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is every object that the request is about."""
+        around = {ORGANIZATION}
+        if self._attributes.namespace:
+            around.add(Scope("ManagementCluster", "", self._attributes.namespace))
+        return not around.isdisjoint(self._bound().scopes) and not around.isdisjoint(self._limit.scopes)
+
+    @property
+    def since(self) -> int:
+        """The revision since which the sight is what it is."""
+        changed = 0 if self._caller.unlimited else max(self._index.changed(self._caller.subjects), self._index.began)
+        return max(changed, self._index.moved) if self._key in DERIVED else changed
+
+    def allows(self, item: Shown) -> bool:
+        """Whether he may do it to an object."""
+        scopes = chain(self._key, item.place, item.value, self._index.groups)
+        return self._bound().allow(scopes, item.place[1]) and self._limit.allow(scopes, item.place[1])
+
+    def may(self, verb: str) -> ObjectSight:
+        """The same for another verb."""
+        return ObjectSight(self._index, self._caller, self._attributes._replace(verb=verb))
+
+    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` whenever answers may have changed; returns what ends that."""
+        mine = frozenset(self._caller.subjects)
+
+        def on_change(change: Change) -> None:
+            about_me = not mine.isdisjoint(change.subjects) or change.account == self._caller.name
+            if about_me or (change.cluster is not None and self._key in DERIVED):
+                changed()
+
+        self._index.listeners.add(on_change)
+        return lambda: self._index.listeners.discard(on_change)

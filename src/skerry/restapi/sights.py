@@ -1,0 +1,106 @@
+"""A watch by somebody who does not see everything, or may see less tomorrow.
+
+It remembers what it has shown, and so it can tell what comes into sight and what leaves it,
+whether the object changed (a cluster moves into another group) or the sight did (a binding was
+made or taken away):
+
+* an object that comes into sight is ADDED, one that leaves it DELETED, as the watcher knew it;
+* who may see nothing of the kind any more, or saw everything and does no longer, is cut off: he
+  comes back and is answered by what holds then;
+* a watch cannot resume from before the last change of the sight: nobody knows any more what was
+  shown then. It is told 410, and lists anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from skerry.machinery.errors import Expired
+from skerry.machinery.identity import Sight
+from skerry.restapi.cache import Event, Item, Place, Watcher
+from skerry.restapi.context import Call
+from skerry.restapi.selection import Selection, left
+from skerry.store.contract import Verb
+
+AT_A_TIME = 1000
+
+
+def check_resumption(call: Call, revision: int) -> None:
+    """Refuse to go on from before the sight was what it is; raises Expired."""
+    if call.sight is not None and not call.resource.latest and revision < call.sight.since:
+        raise Expired(f"too old resource version: {revision}: what you may see changed at {call.sight.since}")
+
+
+class Sighted:
+    """What a watcher was shown, and what he is to be shown of an event."""
+
+    def __init__(self, call: Call, sight: Sight, watcher: Watcher, selection: Selection) -> None:
+        """``watcher`` has joined the cache already."""
+        self._feeds = call.parts.feeds
+        self._cache = call.cache
+        self._sight = sight
+        self._watcher = watcher
+        self._selection = selection
+        self._shown: set[Place] = set()
+        self._ready = self._stale = False
+        self._end = sight.follow(self._changed)
+
+    async def begin(self, initial: Sequence[Item] | None, backlog: Sequence[Event]) -> None:
+        """Learn what was shown before the first event: the initial objects, or else all that was there before the backlog."""
+        if initial is None:
+            before = {item.place: item for item in self._cache.rows.values()}
+            for event in reversed(backlog):
+                if event.previous is None:
+                    before.pop(event.item.place, None)
+                else:
+                    before[event.item.place] = event.previous
+            rows = list(before.values())
+            for start in range(0, len(rows), AT_A_TIME):
+                self._shown.update(item.place for item in rows[start : start + AT_A_TIME] if self._selection.has(item))
+                await asyncio.sleep(0)
+        else:
+            self._shown = {item.place for item in initial}
+        self._ready = True
+        if self._stale or not self._sight.any:
+            self._changed()
+
+    def see(self, event: Event) -> tuple[str, Item] | None:
+        """What the watcher sees of an event: type and object, or nothing."""
+        if self._selection.sight is None:
+            return self._selection.see(event)
+        place = event.item.place
+        known = place in self._shown
+        if event.verb is not Verb.DELETE and self._selection.has(event.item):
+            self._shown.add(place)
+            if known and event.previous is event.item:
+                return None  # only looked at again
+            return ("MODIFIED" if known else "ADDED"), event.item
+        self._shown.discard(place)
+        if not known:
+            return None
+        return "DELETED", event.item if event.verb is Verb.DELETE else left(event)
+
+    def _changed(self) -> None:
+        """The sight changed: look at every object again."""
+        if not self._ready:
+            self._stale = True
+            return
+        if not self._sight.any or (self._selection.sight is None and not self._sight.whole):
+            self._watcher.drop()
+            return
+        if self._selection.sight is None:
+            return
+        for item in tuple(self._cache.rows.values()):
+            if self._selection.has(item) != (item.place in self._shown):
+                again = Event(Verb.UPDATE, item, item)
+                again.revision = max(self._feeds.position, item.revision)
+                self._watcher.offer(again)
+
+    async def frames(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass a stream on, and let go of the sight when it ends."""
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            self._end()

@@ -1,0 +1,205 @@
+"""Who sees what: lists, pages, single objects, and watches whose sight changes while they run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.access.people import ADMIN, CONTROLLERS, People, cluster, obj, path, watching
+
+CLUSTERS = path("clusters")
+
+
+async def fleet(server: People) -> None:
+    """Two clusters in each group, and a pool in each of them."""
+    for name, group in (("p.a", "red"), ("p.b", "blue"), ("p.c", "red"), ("p.d", "blue")):
+        assert (await server.make(cluster(name, group))).code == 201
+        assert (await server.make(obj("nodepools", f"{name}.md", {"replicas": 1}, "sv-1"))).code == 201
+
+
+async def move(server: People, name: str, group: str, who: str = ADMIN) -> int:
+    answer = await server(
+        who, "PATCH", path("clusters", "sv-1", name), {"spec": {"clusterGroup": group}}, media="application/merge-patch+json"
+    )
+    return answer.code
+
+
+async def test_a_list_shows_what_a_binding_lets_one_see_and_nothing_else(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    assert await server.names("ann", "clusters") == ["p.a", "p.c"]
+    assert await server.names("ann", "clusters", "sv-1") == ["p.a", "p.c"]
+    assert await server.names("ann", "clusters", "sv-2") == []
+    assert await server.names("ann", "nodepools") == ["p.a.md", "p.c.md"]
+    assert await server.names("ann", "clustergroups") == ["red"]
+    assert await server.names(ADMIN, "clusters") == ["p.a", "p.b", "p.c", "p.d"]
+
+
+@pytest.mark.parametrize(
+    ("role", "scope", "seen"),
+    [
+        ("organization.view", ("Organization",), ["p.a", "p.b", "p.c", "p.d"]),
+        ("cluster.view", ("ClusterGroup", "blue"), ["p.b", "p.d"]),
+        ("cluster.view", ("Cluster", "p.b", "sv-1"), ["p.b"]),
+        ("managementcluster.view", ("ManagementCluster", "sv-1"), ["p.a", "p.b", "p.c", "p.d"]),
+        ("managementcluster.view", ("ManagementCluster", "sv-2"), []),
+        ("clustergroup.view", ("ClusterGroup", "green"), []),
+    ],
+)
+async def test_access_is_inherited_downwards(server: People, role: str, scope: tuple[str, ...], seen: list[str]) -> None:
+    await fleet(server)
+    assert (await server.grant(role, "@team", *scope)).code == 201
+    assert await server.names("bob|team", "clusters") == seen
+    assert await server.names("bob|team", "nodepools") == [f"{name}.md" for name in seen]
+
+
+async def test_without_any_binding_on_the_kind_a_list_is_refused(server: People) -> None:
+    await server.grant("workspace.view", "ann", "Workspace", "w")
+    assert (await server("ann", "GET", CLUSTERS)).code == 403
+    assert (await server("ann", "GET", CLUSTERS, watch="true")).code == 403
+    assert await server.names("ann", "workspaces") == []
+
+
+async def test_pages_of_a_filtered_list_are_full_and_miss_nothing(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "blue")
+    first = await server("ann", "GET", CLUSTERS, limit="1")
+    assert [each["metadata"]["name"] for each in first.json["items"]] == ["p.b"]
+    assert "remainingItemCount" not in first.json["metadata"]
+    assert await server.names("ann", "clusters", limit="1", **{"continue": first.json["metadata"]["continue"]}) == ["p.d"]
+
+
+async def test_what_is_out_of_sight_is_not_there_and_what_is_seen_only_cannot_be_changed(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    assert (await server("ann", "GET", path("clusters", "sv-1", "p.a"))).code == 200
+    for method, name, code in (
+        ("GET", "p.b", 404),
+        ("GET", "p.x", 404),
+        ("DELETE", "p.a", 403),
+    ):
+        assert (await server("ann", method, path("clusters", "sv-1", name))).code == code, (method, name)
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert (await server("ann", "DELETE", path("clusters", "sv-1", "p.b"))).code == 404
+    assert await move(server, "p.b", "red", "ann") == 404
+    assert (await server("ann", "DELETE", path("clusters", "sv-1", "p.a"))).code == 200
+
+
+async def test_moving_a_cluster_needs_the_right_in_both_groups(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert await move(server, "p.a", "blue", "ann") == 403
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "blue")
+    assert await move(server, "p.a", "blue", "ann") == 200
+
+
+async def test_a_new_object_is_judged_by_where_it_will_stand(server: People) -> None:
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert (await server.make(cluster("p.a", "blue"), "ann")).code == 403
+    assert (await server.make(cluster("p.a", "red"), "ann")).code == 201
+    apply = {"media": "application/apply-patch+yaml", "fieldManager": "ann"}
+    assert (await server("ann", "PATCH", path("clusters", "sv-1", "p.b"), cluster("p.b", "blue"), **apply)).code == 403
+    assert (await server("ann", "PATCH", path("clusters", "sv-1", "p.b"), cluster("p.b", "red"), **apply)).code == 201
+    assert (await server.make(obj("nodepools", "p.a.md", {}, "sv-1"), "ann")).code == 201
+    await server.make(cluster("p.z", "blue"))
+    assert (await server.make(obj("nodepools", "p.z.md", {}, "sv-1"), "ann")).code == 403
+
+
+async def test_a_collection_is_deleted_as_far_as_one_may(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert (await server("ann", "DELETE", path("nodepools", "sv-1"))).code == 200
+    assert await server.names(ADMIN, "nodepools") == ["p.b.md", "p.d.md"]
+
+
+async def test_a_watch_tells_when_a_cluster_moves_out_of_sight_and_into_it(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    async with watching(server, "ann", CLUSTERS) as clusters, watching(server, "ann", path("nodepools")) as pools:
+        await clusters.until(lambda: len(clusters.told()) == 2)
+        await pools.until(lambda: len(pools.told()) == 2)
+        assert await move(server, "p.a", "blue") == 200
+        assert await move(server, "p.b", "red") == 200
+        await clusters.until(lambda: len(clusters.told()) == 4)
+        await pools.until(lambda: len(pools.told()) == 4)
+        assert clusters.told()[2:] == [("DELETED", "p.a"), ("ADDED", "p.b")]
+        assert clusters.events[2]["object"]["spec"]["clusterGroup"] == "red", "what he knew of it, not where it went"
+        assert pools.told()[2:] == [("DELETED", "p.a.md"), ("ADDED", "p.b.md")]
+        await server(ADMIN, "DELETE", path("clusters", "sv-1", "p.b"))
+        await clusters.until(lambda: len(clusters.told()) == 5)
+        assert clusters.told()[4] == ("DELETED", "p.b")
+
+
+async def test_a_new_binding_makes_objects_appear_and_a_lost_one_takes_them_away(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    async with watching(server, "ann", CLUSTERS) as seen:
+        await seen.until(lambda: len(seen.told()) == 2)
+        await server.grant("clustergroup.view", "ann", "ClusterGroup", "blue")
+        await seen.until(lambda: len(seen.told()) == 4)
+        await server.revoke("clustergroup.view", "ann", "ClusterGroup", "red")
+        await seen.until(lambda: len(seen.told()) == 6)
+        assert seen.told()[2:] == [("ADDED", "p.b"), ("ADDED", "p.d"), ("DELETED", "p.a"), ("DELETED", "p.c")]
+        assert not seen.ended
+        await server.revoke("clustergroup.view", "ann", "ClusterGroup", "blue")
+        await seen.until(lambda: seen.ended)
+    assert (await server("ann", "GET", CLUSTERS, watch="true")).code == 403
+
+
+@pytest.mark.parametrize("left", ["", "clustergroup.view"])
+async def test_who_saw_everything_and_does_no_longer_is_cut_off(server: People, left: str) -> None:
+    await fleet(server)
+    await server.grant("organization.view", "ann")
+    if left:
+        await server.grant(left, "ann", "ClusterGroup", "red")
+    async with watching(server, "ann", CLUSTERS) as seen:
+        await seen.until(lambda: len(seen.told()) == 4)
+        await server.revoke("organization.view", "ann")
+        await seen.until(lambda: seen.ended)
+
+
+async def test_a_role_that_changes_changes_what_is_seen(server: People) -> None:
+    await fleet(server)
+    rule = {"apiGroups": ["fleet.skerry.dev"], "resources": ["clusters"], "verbs": ["get", "list", "watch"]}
+    await server.make(obj("roles", "looker", {"rules": [{**rule, "resourceNames": ["p.a"]}]}))
+    await server.grant("looker", "ann", "ClusterGroup", "red")
+    async with watching(server, "ann", CLUSTERS) as seen:
+        await seen.until(lambda: seen.told() == [("ADDED", "p.a")])
+        answer = await server(
+            ADMIN, "PATCH", path("roles", "", "looker"), {"spec": {"rules": [rule]}}, media="application/merge-patch+json"
+        )
+        assert answer.code == 200
+        await seen.until(lambda: seen.told()[1:] == [("ADDED", "p.c")])
+
+
+async def test_a_watch_resumes_where_it_was_unless_the_sight_changed_since(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    revision = (await server("ann", "GET", CLUSTERS)).json["metadata"]["resourceVersion"]
+    await move(server, "p.b", "red")
+    await move(server, "p.a", "blue")
+    async with watching(server, "ann", CLUSTERS, resourceVersion=revision) as seen:
+        await seen.until(lambda: seen.told() == [("ADDED", "p.b"), ("DELETED", "p.a")])
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "blue")
+    answer = await server("ann", "GET", CLUSTERS, watch="true", resourceVersion=revision)
+    assert [(each["type"], each["object"]["code"]) for each in answer.events] == [("ERROR", 410)]
+
+
+async def test_a_watch_of_observed_objects_is_filtered_too(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
+    assert await server.names("ann", "observedobjects") == []
+    assert (await server(CONTROLLERS, "GET", path("observedobjects"))).code == 200
+
+
+async def test_can_i_says_what_the_server_does(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert await server.can("ann", "list", "clusters", "sv-1")
+    assert await server.can("ann", "delete", "clusters", "sv-1", "p.a")
+    assert not await server.can("ann", "delete", "clusters", "sv-1", "p.b")
+    assert not await server.can("ann", "delete", "clusters", "sv-1"), "not any of them"
+    assert not await server.can("ann", "get", "secrets", "sv-1", "x")
+    assert await server.can(ADMIN, "delete", "clusters", "sv-1")
+    rules = (await server("ann", "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": "sv-1"}})).json["status"]["resourceRules"]
+    assert any("clusters" in rule["resources"] and "update" in rule["verbs"] for rule in rules)
+    assert not any("secrets" in rule["resources"] for rule in rules)
