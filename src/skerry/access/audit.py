@@ -9,8 +9,9 @@ refuses, lines wait in memory, up to a bound; what is lost beyond it is counted,
 written down as a line of its own as soon as there is room again. A half-written last line (the
 machine died) is closed before the first new one.
 
-Lines are not chained by hashes yet, and the file is rotated by whoever wants it rotated, by
-copy and truncate: it is opened for appending.
+Lines are chained by hashes (``chain.py``), in the order in which they were handed over. The
+newest one's place is kept in a file beside the log, so that a log that lost its end is noticed,
+and the chain goes on where the log was rotated by copy and truncate.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Protocol
 
 import msgspec
 
+from skerry.access import chain
+from skerry.access.chain import Head
 from skerry.kit.clock import Clock, rfc3339_micro
 from skerry.kit.log import get
 from skerry.machinery.identity import Attributes
@@ -36,7 +39,27 @@ RETRY_SECONDS = 1.0
 QUIET = frozenset(("get", "list", "watch", "head"))
 """Verbs that are recorded only where they fail."""
 
+LONGEST_LINE = 256 * 1024
+"""How far back the last whole line of a log is looked for, in bytes."""
+
+Waiting = tuple[bytes, Head]
+"""A line, or what is left of it to be written, and its place in the chain."""
+
 log = get("access.audit")
+
+
+def head_path(path: Path) -> Path:
+    """The file beside a log that tells its newest line."""
+    return path.with_name(f"{path.name}.head")
+
+
+def head_beside(path: Path) -> Head | None:
+    """What the file beside a log tells; None if it is not there or tells nothing."""
+    try:
+        number, _, digest = head_path(path).read_text().strip().partition(" ")
+        return Head(int(number), digest)
+    except (OSError, ValueError):
+        return None
 
 
 class Record(Protocol):
@@ -143,9 +166,11 @@ class AuditFile:
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._head_descriptor = os.open(head_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._head = self._last_head(path)
         self._close_torn_line()
         self._changed = threading.Condition()
-        self._waiting: list[bytes] = []
+        self._waiting: list[Waiting] = []
         self._closing = False
         self._written = self._lost = self._lost_untold = 0
         self._failing = False
@@ -156,13 +181,13 @@ class AuditFile:
         """Write a record down, soon; never waits for the disk."""
         if not worth_recording(record):
             return
-        encoded = self._encoder.encode(line(record, rfc3339_micro(self._clock.now()))) + b"\n"
+        encoded = self._encoder.encode(line(record, rfc3339_micro(self._clock.now())))
         with self._changed:
             if self._closing or len(self._waiting) >= MOST_WAITING:
                 self._lost += 1
                 self._lost_untold += 1
                 return
-            self._waiting.append(encoded)
+            self._waiting.append(self._linked(encoded))
             if len(self._waiting) == 1:
                 self._changed.notify()
 
@@ -178,10 +203,18 @@ class AuditFile:
             os.fsync(self._descriptor)
         finally:
             os.close(self._descriptor)
+            os.close(self._head_descriptor)
 
     def statistics(self) -> dict[str, int]:
         """Lines written, waiting and lost."""
         return {"written": self._written, "waiting": len(self._waiting), "lost": self._lost}
+
+    def _last_head(self, path: Path) -> Head:
+        """The newest place that is known: of the log itself, or from beside it where the log was rotated."""
+        size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, LONGEST_LINE, max(0, size - LONGEST_LINE)).splitlines()
+        places = [place[0] for text in tail if (place := chain.read(text)) is not None]
+        return max(places[-1] if places else Head(), head_beside(path) or Head())
 
     def _close_torn_line(self) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -196,17 +229,22 @@ class AuditFile:
                 batch, self._waiting = self._waiting, []
                 lost, self._lost_untold = self._lost_untold, 0
                 closing = self._closing
-            if lost:
-                batch.append(self._encoder.encode({"time": rfc3339_micro(self._clock.now()), "lost": lost}) + b"\n")
+                if lost:
+                    batch.append(self._linked(self._encoder.encode({"time": rfc3339_micro(self._clock.now()), "lost": lost})))
             left = self._append(batch)
             if left:
                 self._put_back(left)
             if closing:
                 return
 
-    def _append(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+    def _linked(self, encoded: bytes) -> Waiting:
+        """A line with its place in the chain; the lock is held."""
+        found, self._head = chain.linked(encoded, self._head)
+        return found + b"\n", self._head
+
+    def _append(self, batch: Sequence[Waiting]) -> Sequence[Waiting]:
         """Write whole lines as far as the disk takes them; return the rest."""
-        data = memoryview(b"".join(batch))
+        data = memoryview(b"".join([text for text, _ in batch]))
         done = 0
         try:
             while done < len(data):
@@ -217,20 +255,21 @@ class AuditFile:
             self._failing = True
         else:
             self._failing = False
-        if not self._failing:
-            self._written += len(batch)
-            return ()
-        return self._unwritten(batch, done)
+        left = self._unwritten(batch, done)
+        whole = len(batch) - len(left)
+        self._written += whole
+        if whole:
+            os.pwrite(self._head_descriptor, b"%020d %s\n" % (batch[whole - 1][1].number, batch[whole - 1][1].hash.encode()), 0)
+        return left
 
-    def _unwritten(self, batch: Sequence[bytes], done: int) -> Sequence[bytes]:
-        for index, each in enumerate(batch):
-            if done < len(each):
-                self._written += index
-                return [each[done:], *batch[index + 1 :]]
-            done -= len(each)
+    def _unwritten(self, batch: Sequence[Waiting], done: int) -> Sequence[Waiting]:
+        for index, (text, head) in enumerate(batch):
+            if done < len(text):
+                return [(text[done:], head), *batch[index + 1 :]]
+            done -= len(text)
         return ()
 
-    def _put_back(self, left: Sequence[bytes]) -> None:
+    def _put_back(self, left: Sequence[Waiting]) -> None:
         with self._changed:
             if self._closing:
                 self._lost += len(left)

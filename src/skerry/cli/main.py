@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli import agent, copies, doctor, explain, keys, kubeconfig, serve
+from skerry.cli import agent, audit, copies, doctor, explain, keys, kubeconfig, serve
 
 EXIT_CODES = (
     "Exit codes: 0 done, or a server that was told to stop; 1 it failed, and the message on standard error says why; "
@@ -22,6 +22,7 @@ app.command("up")(serve.up)
 app.command("server")(serve.server)
 app.command("agent")(agent.agent)
 app.command("token")(agent.token)
+app.add_typer(audit.audit_app, name="audit")
 app.add_typer(explain.explain_app, name="explain")
 app.add_typer(explain.tree_app, name="tree")
 app.add_typer(keys.app, name="keys")

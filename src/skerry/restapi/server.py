@@ -179,6 +179,7 @@ class ApiServer:
             # without its message, which may quote what the caller sent
             log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
             response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
+            self._record(attributes, response.code, "InternalError", request, request_id)
         else:
             self._record(attributes, response.code, "", request, request_id)
         response.headers = [
