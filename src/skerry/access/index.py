@@ -54,8 +54,7 @@ class Grants(NamedTuple):
 
     def allow(self, chain: Chain, name: str) -> bool:
         """Whether it may be done to an object."""
-        scopes = self.scopes
-        if any(scope in scopes for scope in chain):
+        if not self.scopes.isdisjoint(chain):
             return True
         return bool(self.named) and any(name in self.named.get(scope, ()) for scope in chain)
 
@@ -78,6 +77,8 @@ class Index:
         self.bindings: dict[str, Binding] = {}
         self.groups: dict[Place, str] = {}
         self.listeners: set[Callable[[Change], None]] = set()
+        self.version = 0
+        """Counts changes of what is granted."""
         self.moved = 0
         self.began = 0
         """The revision from which on changes are known: what came before was read as it stood."""
@@ -131,6 +132,7 @@ class Index:
             each(change)
 
     def _touch(self, subjects: Iterable[Subject], revision: int) -> None:
+        self.version += 1
         found = frozenset(subjects)
         for kept in [each for each in self._kept if not found.isdisjoint(each)]:
             del self._kept[kept]

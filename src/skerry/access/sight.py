@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
-from skerry.access.scopes import DERIVED, ORGANIZATION, TOKENS, Scope, chain, owned
+from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, TOKENS, Scope, chain, owned
 from skerry.kinds.common import GROUP
 from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
 
@@ -46,6 +46,7 @@ class ObjectSight:
         self._attributes = attributes
         self._asked = Asked(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
         self._key = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+        self._version, self._grants = index.version, self._granted()
         limit = who.limit
         self._limit = ALL
         if limit is not None:
@@ -55,6 +56,12 @@ class ObjectSight:
             )
 
     def _bound(self) -> Grants:
+        if self._version != self._index.version:
+            self._version = self._index.version
+            self._grants = self._granted()
+        return self._grants
+
+    def _granted(self) -> Grants:
         if self._caller.unlimited:
             return ALL
         found = self._index.grants(self._caller.subjects, self._asked)
@@ -87,20 +94,22 @@ class ObjectSight:
     def allows(self, item: Shown) -> bool:
         """Whether he may do it to an object."""
         scopes = chain(self._key, item.place, item.value, self._index.groups)
-        return self._bound().allow(scopes, item.place[1]) and self._limit.allow(scopes, item.place[1])
+        return self._bound().allow(scopes, item.place[1]) and (self._limit is ALL or self._limit.allow(scopes, item.place[1]))
 
     def may(self, verb: str) -> ObjectSight:
         """The same for another verb."""
         return ObjectSight(self._index, self._caller, self._attributes._replace(verb=verb))
 
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call ``changed`` whenever answers may have changed; returns what ends that."""
+    def follow(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``changed`` whenever answers may have changed, with the one namespace that it is about, if it is; returns what ends that."""
         mine = frozenset(self._caller.subjects)
 
         def on_change(change: Change) -> None:
             about_me = not mine.isdisjoint(change.subjects) or change.account == self._caller.name
-            if about_me or (change.cluster is not None and self._key in DERIVED):
-                changed()
+            if about_me:
+                changed("")
+            elif change.cluster is not None and self._key in DERIVED:
+                changed("" if self._key == BINDINGS else change.cluster[0])
 
         self._index.listeners.add(on_change)
         return lambda: self._index.listeners.discard(on_change)

@@ -99,8 +99,8 @@ class Sight(Protocol):
         """The same for another verb."""
         ...
 
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call ``changed`` whenever answers may have changed; returns what ends that."""
+    def follow(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``changed`` whenever answers may have changed, with the one namespace that it is about, if it is; returns what ends that."""
         ...
 
 

@@ -81,8 +81,8 @@ class Sighted:
             return None
         return "DELETED", event.item if event.verb is Verb.DELETE else left(event)
 
-    def _changed(self) -> None:
-        """The sight changed: look at every object again."""
+    def _changed(self, namespace: str = "") -> None:
+        """The sight changed: look at every object again, or at every one in a namespace."""
         if not self._ready:
             self._stale = True
             return
@@ -91,7 +91,9 @@ class Sighted:
             return
         if self._selection.sight is None:
             return
-        for item in tuple(self._cache.rows.values()):
+        rows = self._cache.rows
+        places = rows.irange((namespace, ""), (namespace + "\0", ""), inclusive=(True, False)) if namespace else rows
+        for item in [rows[place] for place in places]:
             if self._selection.has(item) != (item.place in self._shown):
                 again = Event(Verb.UPDATE, item, item)
                 again.revision = max(self._feeds.position, item.revision)
