@@ -109,3 +109,15 @@ def _follow(command: str, folder: Path, database: PostgreSql, servers: dict[str,
         if program == "psql":
             program, words = str(programs("wheel") / "psql"), ["-h", str(database.folder), "-U", "skerry", "postgres", *words]  # type: ignore[operator]
         subprocess.run([program, *words], cwd=folder, check=True, timeout=60)
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_page_about_access_works_as_a_script(tmp_path: Path) -> None:
+    """Its commands hand a token from one to the next, so a shell runs them; what they refuse is told apart by words."""
+    commands = commands_of("howto/give-people-access.md")
+    said = [line.partition(' || echo "')[2].rstrip('"') for line in commands if "|| echo" in line]
+    with running(tmp_path, "--sim") as server:
+        found = server.shell("set -euo pipefail\n" + "\n".join(commands), ROOT)
+    assert len(said) >= 6
+    assert [words for words in said if words not in found] == [], found
+    assert "whole: " in found

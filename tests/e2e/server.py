@@ -74,6 +74,15 @@ class Server:
         assert not ok or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
         return done.stdout + done.stderr
 
+    def shell(self, script: str, folder: Path) -> str:
+        """Run a script in a folder, with kubectl, skerry and this server's data folder in reach; returns what it printed."""
+        environment = self._environment()
+        path = os.pathsep.join((str(program("kubernetes", "kubectl").parent), str(SKERRY.parent), environment["PATH"]))
+        environment = {**environment, "PATH": path, "DATA": str(self.data)}
+        done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.log.read_text()[-3000:]}"
+        return done.stdout + done.stderr
+
     @contextlib.contextmanager
     def watching(self, *arguments: str) -> Iterator[Callable[[], list[str]]]:
         """Run `kubectl get -w`; gives a function that returns the lines so far, once the watch is under way."""
