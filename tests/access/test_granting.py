@@ -167,3 +167,20 @@ async def test_a_token_ends_in_the_future_and_within_a_year(when: Any) -> None:
     async with people(Standing()) as server:
         answer = await server.make(obj("apitokens", "t", {"expirationTime": rfc3339(when)}))
         assert (answer.code, "spec.expirationTime" in answer.json["message"]) == (422, True)
+
+
+async def test_the_audit_tells_who_wanted_what_where_and_what_became_of_it(server: People) -> None:
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    server.audit.lines.clear()
+    await server.make(cluster("p.a", "red"), "ann")
+    await server.make(cluster("p.b", "blue"), "ann")
+    await server("ann", "GET", path("secrets", "sv-1", "s"))
+    await server("ann", "GET", path("clusters", "sv-1", "p.a"))
+    await server("skerry_unknown", "GET", path("clusters"))
+    told = [(line.user, line.verb, line.resource, line.namespace, line.name, line.code, line.address) for line in server.audit.lines]
+    assert told == [
+        ("ann", "create", "clusters", "sv-1", "p.a", 201, "127.0.0.1"),
+        ("ann", "create", "clusters", "sv-1", "p.b", 403, "127.0.0.1"),
+        ("ann", "get", "secrets", "sv-1", "s", 403, "127.0.0.1"),
+        ("system:anonymous", "get", "", "", "", 401, "127.0.0.1"),
+    ]

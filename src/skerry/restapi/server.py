@@ -160,28 +160,28 @@ class ApiServer:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         request_id = new_id()
-        attributes = Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)
+        asked = [Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)]  # what is known of it, as it becomes known
         warnings: list[str] = []
         try:
             user = await self.user_of(request) or User(ANONYMOUS, groups=(UNAUTHENTICATED,))
-            attributes = Attributes(user, request.method.lower(), path=request.path)
-            response, attributes = await self._answer(request, user, attributes, warnings)
+            asked[0] = asked[0]._replace(user=user)
+            response = await self._answer(request, asked, warnings)
         except ApiError as error:
             response = error_response(error)
-            self._record(attributes, response.code, error.reason, request, request_id)
+            self._record(asked[0], response.code, error.reason, request, request_id)
         except StoreError as error:
             refusal = unavailable(error)
             response = error_response(refusal)
             if not isinstance(error, (StoreFull, StoreUnavailable, CannotOpen)):
                 log.exception("the store failed", request=request_id, path=request.path)
-            self._record(attributes, response.code, refusal.reason, request, request_id)
+            self._record(asked[0], response.code, refusal.reason, request, request_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
             # without its message, which may quote what the caller sent
             log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
             response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
-            self._record(attributes, response.code, "InternalError", request, request_id)
+            self._record(asked[0], response.code, "InternalError", request, request_id)
         else:
-            self._record(attributes, response.code, "", request, request_id)
+            self._record(asked[0], response.code, "", request, request_id)
         response.headers = [
             *response.headers,
             (b"audit-id", request_id.encode()),
@@ -201,26 +201,32 @@ class ApiServer:
     def _record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
         self._audit.record(Record(attributes, code, reason, peer_of(request).address, request_id))
 
-    async def _answer(self, request: Request, user: User, attributes: Attributes, warnings: list[str]) -> tuple[Response, Attributes]:
+    async def _answer(self, request: Request, asked: list[Attributes], warnings: list[str]) -> Response:
+        user = asked[0].user
         found = target(request.path)
         if found is None or (found.group, found.version) == ("", ""):
-            return await self._other(request, attributes), attributes
+            return await self._other(request, asked[0])
         resource = self.registry.find(found.group, found.version, found.plural)
         opts = options(request.query, request.method, named=bool(found.name))
         action = verb(request.method, named=bool(found.name), watches=opts.watch)
-        attributes = Attributes(user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, found.name)
+        asked[0] = attributes = Attributes(
+            user, action or request.method.lower(), *found[:3], found.subresource, found.namespace, found.name
+        )
         decision = await self._authorize(attributes)
         if resource is None or (found.namespace and not resource.namespaced):
             raise NotFound
         if resource.create_only:
-            return await self._review(request, resource, user, action, warnings), attributes
+            return await self._review(request, resource, user, action, warnings)
         call = self._call(request, resource, found, action, opts, user)
         call.warnings = warnings
         call.sight = decision.sight
         _end_with_credential(call)
         if not self._ready:
             raise ServiceUnavailable("the server is starting or stopping; try again", retry_after=1)
-        return await HANDLERS[action](call), attributes
+        try:
+            return await HANDLERS[action](call)
+        finally:
+            asked[0] = attributes._replace(name=call.name if action == "create" else found.name)
 
     def _call(self, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
         allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
