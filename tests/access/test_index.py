@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from skerry.access.index import Asked, Binding, Change, Index
 from skerry.access.rules import covered, matches
-from skerry.access.scopes import CLUSTERS, KEYS, ORGANIZATION, Scope, chain, cluster_chain
+from skerry.access.scopes import CLUSTERS, KEYS, ORGANIZATION, Scope, chain, cluster_chain, key_of
 from skerry.machinery.identity import Rule
+from skerry.restapi.cache import Item, ShutItem
 
 GROUP = "fleet.skerry.dev"
 PLACES = [("sv-1", "p.a"), ("sv-1", "p.b"), ("sv-2", "p.a")]
@@ -88,14 +89,18 @@ def test_objects_stand_where_their_cluster_stands() -> None:
     whole = cluster_chain("sv-1", "p.a", "red")
     seen = b'{"metadata":{"labels":{"fleet.skerry.dev/cluster":"a"}},"source":{"namespace":"p"}}'
     event = b'{"involvedObject":{"kind":"NodePool","namespace":"sv-1","name":"p.a.md"}}'
-    assert chain(CLUSTERS, ("sv-1", "p.a"), b'{"spec":{"clusterGroup":"red"}}', {}) == whole
-    assert chain(KEYS["nodepools"], ("sv-1", "p.a.md"), b"{}", groups) == whole
-    assert chain(KEYS["manifestsets"], ("sv-1", "cluster.p.a"), b"{}", groups) == whole
-    assert chain(KEYS["observedobjects"], ("sv-1", "x"), seen, groups) == whole
-    assert chain("events", ("sv-1", "x"), event, groups) == whole
-    assert chain("secrets", ("sv-1", "x"), b"{}", groups) == (ORGANIZATION, Scope("ManagementCluster", "", "sv-1"))
+    assert chain(CLUSTERS, Item(("sv-1", "p.a"), 1, b'{"spec":{"clusterGroup":"red"}}'), {}) == whole
+    assert chain(KEYS["nodepools"], Item(("sv-1", "p.a.md"), 1, b"{}"), groups) == whole
+    assert chain(KEYS["manifestsets"], Item(("sv-1", "cluster.p.a"), 1, b"{}"), groups) == whole
+    assert chain(KEYS["observedobjects"], Item(("sv-1", "x"), 1, seen), groups) == whole
+    assert chain("events", Item(("sv-1", "x"), 1, event), groups) == whole
+    assert (key_of("", "events"), key_of("events.k8s.io", "events"), key_of(GROUP, "clusters")) == ("events", "events", CLUSTERS)
+    assert chain("secrets", Item(("sv-1", "x"), 1, b"{}"), groups) == (ORGANIZATION, Scope("ManagementCluster", "", "sv-1"))
+    shut = (ShutItem(("sv-1", "x"), 1, "no key"), ShutItem(("sv-1", "cluster.p.a"), 1, "no key"))
+    assert chain("secrets", shut[0], groups) == (ORGANIZATION, Scope("ManagementCluster", "", "sv-1"))
+    assert chain(KEYS["manifestsets"], shut[1], groups) == whole, "where confidential objects stand is known without opening them"
     binding = b'{"spec":{"scope":{"kind":"Cluster","namespace":"sv-1","name":"p.a"}}}'
-    assert chain(KEYS["rolebindings"], ("", "b"), binding, groups) == whole
+    assert chain(KEYS["rolebindings"], Item(("", "b"), 1, binding), groups) == whole
 
 
 def test_a_rule_is_covered_only_if_each_verb_on_each_resource_is() -> None:

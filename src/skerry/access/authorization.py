@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from skerry.access.index import Index
 from skerry.access.rules import allows, covered
+from skerry.access.scopes import key_of
 from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
@@ -120,5 +121,4 @@ class Authorization:
         return decision
 
     def _is_mirrored(self, attributes: Attributes) -> bool:
-        key = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
-        return key in self._mirrored
+        return key_of(attributes.group, attributes.resource) in self._mirrored

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from skerry.kinds import event
 from skerry.kinds.common import GROUP
 from skerry.kinds.observedobject import CLUSTER_LABEL
+from skerry.machinery.identity import Shown
 
 Place = tuple[str, str]
 """Namespace and name."""
@@ -31,6 +33,8 @@ KEYS = {kind: f"{kind}.{GROUP}" for kind in _KINDS.split()}
 TOKENS, BINDINGS, CLUSTERS = KEYS["apitokens"], KEYS["rolebindings"], KEYS["clusters"]
 DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], BINDINGS, "events"))
 """Kinds whose objects change their scopes when a cluster does."""
+TWINS = {f"{event.NEWER.plural}.{event.NEWER.group}": event.NEWER.key}
+"""Kinds whose objects are another kind's, under another name."""
 SET_PREFIX = "cluster."
 """How the name of a cluster's ManifestSet begins."""
 
@@ -84,42 +88,48 @@ PLAIN = {
 """Kinds whose objects are scopes themselves, by name alone."""
 
 
-def chain(key: str, place: Place, value: bytes, groups: Groups) -> Chain:
-    """The scopes of an object: ``key`` is its kind's storage key, ``value`` the encoded object."""
-    namespace, name = place
+def key_of(group: str, resource: str) -> str:
+    """The storage key of a kind by the name that it is asked for; two groups may show the same objects."""
+    found = f"{resource}.{group}" if group else resource
+    return TWINS.get(found, found)
+
+
+def chain(key: str, item: Shown, groups: Groups) -> Chain:
+    """The scopes of an object: ``key`` is its kind's storage key. Its bytes are read only where its place does not tell."""
+    namespace, name = item.place
     if key == CLUSTERS:
-        spec = _decode(value).spec
+        spec = _decode(item.value).spec
         return cluster_chain(namespace, name, spec.cluster_group if spec else "")
     if kind := PLAIN.get(key):
         return (ORGANIZATION, Scope(kind, "", name))
     if key == BINDINGS:
-        spec = _decode(value).spec
+        spec = _decode(item.value).spec
         scope = spec.scope if spec else None
         return above(Scope(scope.kind, scope.namespace, scope.name), groups) if scope else (ORGANIZATION,)
     if key == TOKENS:
-        spec = _decode(value).spec
+        spec = _decode(item.value).spec
         return (ORGANIZATION, owned(spec.owner if spec else ""))
     if not namespace:
         return (ORGANIZATION,)
-    cluster = _cluster_of(key, place, value)
+    cluster = _cluster_of(key, item)
     if cluster:
         return cluster_chain(namespace, cluster, groups.get((namespace, cluster), ""))
     return (ORGANIZATION, Scope("ManagementCluster", "", namespace))
 
 
-def _cluster_of(key: str, place: Place, value: bytes) -> str:
+def _cluster_of(key: str, item: Shown) -> str:
     """The name of the cluster that an object in a namespace tells of; empty if it tells of none."""
     if key == KEYS["nodepools"]:
-        return place[1].rpartition(".")[0]
+        return item.place[1].rpartition(".")[0]
     if key == KEYS["manifestsets"]:
-        return place[1].removeprefix(SET_PREFIX) if place[1].startswith(SET_PREFIX) else ""
+        return item.place[1].removeprefix(SET_PREFIX) if item.place[1].startswith(SET_PREFIX) else ""
     if key == KEYS["observedobjects"]:
-        seen = _decode(value)
+        seen = _decode(item.value)
         short = ((seen.metadata and seen.metadata.labels) or {}).get(CLUSTER_LABEL, "")
         return f"{seen.source.namespace}.{short}" if short and seen.source else ""
     if key == "events":
-        about = _decode(value).involved_object
-        if about and about.namespace == place[0]:
+        about = _decode(item.value).involved_object
+        if about and about.namespace == item.place[0]:
             return {"Cluster": about.name, "NodePool": about.name.rpartition(".")[0]}.get(about.kind, "")
     return ""
 

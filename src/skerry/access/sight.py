@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
-from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, TOKENS, Scope, chain, owned
+from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, TOKENS, Scope, chain, key_of, owned
 from skerry.kinds.common import GROUP
 from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
 
@@ -45,7 +45,7 @@ class ObjectSight:
         self._caller = who
         self._attributes = attributes
         self._asked = Asked(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
-        self._key = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+        self._key = key_of(attributes.group, attributes.resource)
         self._version, self._grants = index.version, self._granted()
         limit = who.limit
         self._limit = ALL
@@ -93,7 +93,7 @@ class ObjectSight:
 
     def allows(self, item: Shown) -> bool:
         """Whether he may do it to an object."""
-        scopes = chain(self._key, item.place, item.value, self._index.groups)
+        scopes = chain(self._key, item, self._index.groups)
         return self._bound().allow(scopes, item.place[1]) and (self._limit is ALL or self._limit.allow(scopes, item.place[1]))
 
     def may(self, verb: str) -> ObjectSight:
