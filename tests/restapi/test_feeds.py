@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
+from skerry.restapi import feeds as feeds_module
 from skerry.restapi.cache import ResourceCache, Watcher
 from skerry.restapi.feeds import Feeds
-from skerry.store.contract import Key, LatestRow
+from skerry.store.contract import Key, LatestRow, StoreUnavailable, Value, Write
 from skerry.store.memory import MemoryStore
 
 
@@ -65,3 +68,13 @@ def test_who_begins_to_watch_after_all_watches_were_ended_is_ended_too() -> None
     cache.drop_all()
     cache.join(after)
     assert (before.dropped, after.dropped) == (True, True)
+
+
+async def test_whoever_needs_the_newest_is_told_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds_module, "PATIENCE", 0.01)
+    store = MemoryStore()
+    feeds = Feeds(store, "org", dict)
+    assert not await feeds.caught_up()
+    await store.write(Write(Key("org", "kind", "", "a"), 0, Value(b"<", b">")))
+    with pytest.raises(StoreUnavailable):  # nobody follows the log
+        await feeds.caught_up()

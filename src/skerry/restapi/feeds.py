@@ -21,6 +21,8 @@ LOOK_BACK = 10_000
 KEEP = 50_000
 COMPACT_EVERY = 60.0
 RETRY_SECONDS = 0.5
+PATIENCE = 10.0
+"""How long a decision waits for what was acknowledged elsewhere, in seconds."""
 
 log = get("restapi.feeds")
 
@@ -180,11 +182,18 @@ class Feeds:
             await self._pulse.after(self._pulse.count)
 
     async def caught_up(self) -> bool:
-        """Return once every write that was acknowledged is in the caches; tells whether there was any to wait for."""
+        """Return once every write that was acknowledged is in the caches; tells whether there was any to wait for.
+
+        Raises StoreUnavailable if the log cannot be followed that far now.
+        """
         head = await self._store.head()
         if self.position >= head:
             return False
-        await self.reached(head)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.reached(head)
+        except TimeoutError:
+            raise StoreUnavailable(f"the log was read up to {self.position}, not to {head}") from None
         return True
 
     async def latest_reached(self, cache: ResourceCache, sequence: int) -> None:
