@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.access.people import ADMIN, CONTROLLERS, People, cluster, obj, path, watching
+from skerry.kinds.observedobject import CLUSTER_LABEL
+from skerry.machinery.document import gapped
+from tests.access.people import ADMIN, CONTROLLERS, KINDS, People, cluster, obj, path, watching
 
 CLUSTERS = path("clusters")
 
@@ -187,8 +189,24 @@ async def test_a_watch_resumes_where_it_was_unless_the_sight_changed_since(serve
 async def test_a_watch_of_observed_objects_is_filtered_too(server: People) -> None:
     await fleet(server)
     await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")
-    assert await server.names("ann", "observedobjects") == []
-    assert (await server(CONTROLLERS, "GET", path("observedobjects"))).code == 200
+    for name in ("a", "b"):
+        seen_there = obj(
+            "observedobjects", name, None, "sv-1", source={"namespace": "p", "kind": "Machine", "apiVersion": "v1", "name": name}
+        )
+        seen_there["metadata"] |= {"labels": {CLUSTER_LABEL: name}}
+        await server.app.put_latest(KINDS["observedobjects"], {("sv-1", name): gapped(seen_there)})
+    watched = path("observedobjects")
+    async with watching(server, ADMIN, watched) as everything, watching(server, "ann", watched) as seen:
+        await everything.until(lambda: len(everything.told()) == 2)
+        await seen.until(lambda: seen.told() == [("ADDED", "a")])
+        newest = (await server("ann", "GET", watched)).json["metadata"]["resourceVersion"]
+        await move(server, "p.a", "blue")
+        await seen.until(lambda: seen.told()[1:] == [("DELETED", "a")])
+        assert seen.events[-1]["object"]["metadata"]["resourceVersion"] == newest, "latest values are counted by themselves"
+        await move(server, "p.b", "red")
+        await seen.until(lambda: seen.told()[2:] == [("ADDED", "b")])
+    assert await server.names("ann", "observedobjects") == ["b"]
+    assert await server.names(CONTROLLERS, "observedobjects") == ["a", "b"]
 
 
 async def test_can_i_says_what_the_server_does(server: People) -> None:

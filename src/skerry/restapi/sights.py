@@ -39,6 +39,7 @@ class Sighted:
         """``watcher`` has joined the cache already."""
         self._feeds = call.parts.feeds
         self._cache = call.cache
+        self._latest = call.resource.latest
         self._sight = sight
         self._watcher = watcher
         self._selection = selection
@@ -96,8 +97,12 @@ class Sighted:
         for item in [rows[place] for place in places]:
             if self._selection.has(item) != (item.place in self._shown):
                 again = Event(Verb.UPDATE, item, item)
-                again.revision = max(self._feeds.position, item.revision)
+                again.revision = max(self._position(), item.revision)
                 self._watcher.offer(again)
+
+    def _position(self) -> int:
+        """The revision that the kind is known up to."""
+        return self._cache.revision if self._latest else self._feeds.position
 
     async def frames(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass a stream on, and let go of the sight when it ends."""
