@@ -20,6 +20,7 @@ from skerry.apiserver.seed import _objects
 from skerry.kinds import catalogue
 from skerry.kit.clock import Clock, SystemClock
 from skerry.machinery.identity import User
+from skerry.machinery.resource import Resource
 from skerry.pki import policy
 from skerry.restapi.registry import Registry
 from skerry.restapi.reviews import REVIEWS
@@ -32,7 +33,8 @@ FLEET = "/apis/fleet.skerry.dev/v1alpha1"
 API_VERSION = "fleet.skerry.dev/v1alpha1"
 ADMIN = f"as:admin|{policy.ADMINISTRATORS}"
 CONTROLLERS = f"as:{policy.component('controllers')}|{policy.COMPONENTS}"
-KINDS = {resource.plural: resource for resource in (*catalogue.ALL, *REVIEWS)}
+KINDS = {resource.plural: resource for resource in reversed((*catalogue.ALL, *REVIEWS))}
+"""By plural; of two groups that have the same one, the first."""
 
 
 class Named:
@@ -45,8 +47,8 @@ class Named:
         return User(name, groups=tuple(each for each in groups.split(",") if each))
 
 
-def obj(plural: str, name: str, spec: Json | None = None, namespace: str = "", **more: Any) -> Json:
-    resource = KINDS[plural]
+def obj(kind: str | Resource, name: str, spec: Json | None = None, namespace: str = "", **more: Any) -> Json:
+    resource = KINDS[kind] if isinstance(kind, str) else kind
     metadata: Json = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {
         "apiVersion": resource.api_version,
@@ -57,10 +59,10 @@ def obj(plural: str, name: str, spec: Json | None = None, namespace: str = "", *
     }
 
 
-def path(plural: str, namespace: str = "", name: str = "") -> str:
-    resource = KINDS[plural]
+def path(kind: str | Resource, namespace: str = "", name: str = "") -> str:
+    resource = KINDS[kind] if isinstance(kind, str) else kind
     base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
-    return base + (f"/namespaces/{namespace}" if namespace else "") + f"/{plural}" + (f"/{name}" if name else "")
+    return base + (f"/namespaces/{namespace}" if namespace else "") + f"/{resource.plural}" + (f"/{name}" if name else "")
 
 
 def cluster(name: str, group: str, namespace: str = "sv-1") -> Json:

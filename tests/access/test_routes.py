@@ -6,13 +6,21 @@ What is tried comes from the server itself: a new kind, verb or subresource is t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from skerry.access import builtin
+from skerry.client.connection import Connection
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
+from skerry.compose.embedded import embedded
+from skerry.compose.settings import ServerSettings
 from skerry.gateway import proxy, registration
 from skerry.kinds import catalogue
+from skerry.machinery.errors import ApiError
 from skerry.machinery.resource import Resource
 from skerry.restapi.discovery import subresources
 from skerry.restapi.reviews import REVIEWS
@@ -61,12 +69,12 @@ async def code(server: People, who: str, route: Route) -> int:
     """What a request is answered with."""
     resource = route.resource
     namespace = "sv-1" if resource.namespaced else ""
-    at = path(resource.plural, namespace, "x" if route.verb in NAMED else "") + (f"/{route.subresource}" if route.subresource else "")
+    at = path(resource, namespace, "x" if route.verb in NAMED else "") + (f"/{route.subresource}" if route.subresource else "")
     if route.verb == "watch":
         async with watching(server, who, at) as seen:
             return seen.code
     media = "application/merge-patch+json" if route.verb == "patch" else "application/json"
-    body = {"metadata": {}} if route.verb == "patch" else obj(resource.plural, "x", None, namespace)
+    body = {"metadata": {}} if route.verb == "patch" else obj(resource, "x", None, namespace)
     deletes = METHODS[route.verb] == "DELETE"
     return (await server(who, METHODS[route.verb], at, None if deletes else body, media=media)).code
 
@@ -99,7 +107,7 @@ async def test_a_route_is_opened_by_the_right_to_use_it_and_by_nothing_else(rout
             assert (await code(server, who, route) == 403) != known, who
         assert (await code(server, "right", route) == 403) == mirrored
         assert (await code(server, ADMIN, route) == 403) == mirrored
-        anonymous = await server.app_call(METHODS[route.verb], path(resource.plural))
+        anonymous = await server.app_call(METHODS[route.verb], path(resource))
         assert anonymous.code == 403
 
 
@@ -111,6 +119,49 @@ async def test_other_paths_are_for_those_who_are_known_but_health_and_version(se
         assert (await server.app_call("GET", each)).code == (200 if public else 403), each
         assert (await server("ann", "GET", each)).code == 200, each
         assert (await server("ann", "POST", each)).code == 403, each
+
+
+async def test_the_paths_that_belong_to_the_installation_are_its_administrators_alone(tmp_path: Path) -> None:
+    """Of a whole server: what its parts offer beside the API, and the way into managed clusters. No role there is opens them."""
+    kinds = {resource.plural: Ref(resource.group, resource.version, resource.plural, namespaced=False) for resource in catalogue.FLEET}
+    async with embedded(ServerSettings(tmp_path / "data", port=0, gateway_port=0)) as running, HttpClient(running.admin) as admin:
+        at = Connection(running.admin.server, ca=running.admin.ca)
+        await admin.create(kinds["users"], obj("users", "ann", {}))
+        everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+        await admin.create(kinds["roles"], obj("roles", "everything", {"rules": everything}))
+        for role in ("everything", *builtin.ROLES):
+            await admin.create(kinds["rolebindings"], bound(role, "ann"))
+        tokens = [await admin.create(kinds["apitokens"], obj("apitokens", owner, {"owner": owner})) for owner in ("ann", "admin")]
+        texts = [made["status"]["token"] for made in tokens]
+        there = [*running.api.offered, *((method, f"{proxy.PREFIX}sv-1/api") for method in set(METHODS.values()))]
+        assert len(there) >= 8
+        for method, place in there:
+            assert await refusal(at, method, place) in {"Forbidden", "Unauthorized"}, place
+            for text in texts:
+                assert await refusal(replace(at, token=text), method, place) == "Forbidden", place
+            assert await refusal(running.client.connection, method, place) == "Forbidden", place
+            assert await refusal(running.admin, method, place) not in {"Forbidden", "Unauthorized"}, place
+        for text in ("", *texts):
+            assert await refusal(replace(at, token=text), "POST", registration.PATH, {"token": text, "csr": "x"}) in {
+                "Unauthorized",
+                "BadRequest",
+            }
+
+
+async def refusal(at: Connection, method: str, place: str, body: object = None) -> str:
+    """Why a request is refused; empty if it is not."""
+    async with HttpClient(at) as client:
+        try:
+            await client.raw(method, place, body)
+        except ApiError as error:
+            return error.reason
+    return ""
+
+
+def bound(role: str, user: str) -> dict[str, Any]:
+    """A binding of a role on the organization."""
+    spec = {"roleRef": {"name": role}, "scope": {"kind": "Organization"}, "subjects": [{"kind": "User", "name": user}]}
+    return obj("rolebindings", f"{role}.{user}", spec)
 
 
 def test_the_list_of_exceptions_excuses_nothing_that_is_gone_or_covered() -> None:

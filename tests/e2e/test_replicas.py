@@ -9,17 +9,18 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from peers.postgresql import PostgreSql
-from skerry.client.contract import Ref
+from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.errors import AlreadyExists, ApiError, ServiceUnavailable
+from skerry.machinery.errors import AlreadyExists, ApiError, Forbidden, ServiceUnavailable, Unauthorized
 from skerry.machinery.resource import Json
 from tests.e2e.server import SKERRY, Server, eventually
 from tests.store.databases import why_not
@@ -107,6 +108,42 @@ async def test_what_is_written_at_one_is_seen_at_the_other_at_once_and_in_order(
     assert seen[0] == seen[1]
     assert len(set(seen[0])) == 2 * WRITES
     assert [int(revision) for _, revision in seen[0]] == sorted(int(revision) for _, revision in seen[0])
+
+
+async def test_what_is_granted_or_taken_away_at_one_holds_at_the_other_at_once(replicas: list[Server]) -> None:
+    async with clients(replicas) as (one, two), asyncio.timeout(120):
+        await one.create(GROUPS, group("shown"))
+        await one.create(ref("users"), access("User", "robot", {}))
+        for turn in range(10):
+            made = await one.create(ref("apitokens"), access("APIToken", f"t{turn}", {"owner": "robot"}))
+            async with HttpClient(replace(two.connection, certificate=None, key=None, token=made["status"]["token"])) as robot:
+                with pytest.raises(Forbidden):
+                    await robot.list(GROUPS)
+                scope = {"kind": "ClusterGroup", "name": "shown"}
+                subjects = [{"kind": "User", "name": "robot"}]
+                spec = {"roleRef": {"name": "clustergroup.view"}, "scope": scope, "subjects": subjects}
+                await one.create(ref("rolebindings"), access("RoleBinding", "robot", spec))
+                shown = await robot.list(GROUPS)
+                assert [each["metadata"]["name"] for each in shown["items"]] == ["shown"]
+                watch = robot.watch(GROUPS, resource_version=shown["metadata"]["resourceVersion"], bookmarks=False)
+                described = {"spec": {"description": str(turn)}}
+                await one.patch(GROUPS, "shown", "", PatchKind.MERGE, described)
+                assert (await anext(watch)).object["spec"] == described["spec"]
+                await one.delete(ref("rolebindings"), "robot")
+                assert [event async for event in watch] == []
+                with pytest.raises(Forbidden):
+                    await robot.list(GROUPS)
+                await one.delete(ref("apitokens"), f"t{turn}")
+                with pytest.raises(Unauthorized):
+                    await robot.list(GROUPS)
+
+
+def ref(plural: str) -> Ref:
+    return Ref("fleet.skerry.dev", "v1alpha1", plural, namespaced=False)
+
+
+def access(kind: str, name: str, spec: Json) -> Json:
+    return {"apiVersion": "fleet.skerry.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 async def test_when_the_owner_of_the_controllers_is_killed_nothing_is_lost_and_the_other_takes_over(replicas: list[Server]) -> None:

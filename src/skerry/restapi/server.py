@@ -103,7 +103,7 @@ class ApiServer:
         self._ready = False
         self.trouble: Callable[[], str] = str
         """Tells what keeps a server that runs from being ready; empty if nothing does."""
-        self._offered: dict[tuple[str, str], Answerer] = {}
+        self.offered: dict[tuple[str, str], Answerer] = {}
 
     def heed(self, admission: Admission, learners: Mapping[str, Learner]) -> None:
         """Before running: ask an admission about every write, and tell learners of every change of their kinds."""
@@ -136,7 +136,7 @@ class ApiServer:
 
     def offer(self, method: str, path: str, answerer: Answerer) -> None:
         """Answer a path that is no resource with a document, to callers whom a rule allows the path."""
-        self._offered[method, path] = answerer
+        self.offered[method, path] = answerer
 
     async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None]) -> None:
         """Upsert latest values by (namespace, name); None removes. For components of this installation."""
@@ -282,7 +282,7 @@ class ApiServer:
         attributes = attributes._replace(verb="get" if request.method in {"GET", "HEAD"} else request.method.lower())
         await self._authorize(attributes)
         path = request.path.rstrip("/") or "/"
-        if (offered := self._offered.get((request.method, path))) is not None:
+        if (offered := self.offered.get((request.method, path))) is not None:
             return json_response(await offered())
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(NO_METHOD) if path.startswith(("/api", "/openapi", "/version")) else NotFound
