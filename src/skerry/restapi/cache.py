@@ -245,7 +245,7 @@ class ResourceCache:
             self._window_bytes -= gone.item.size
             self.oldest = gone.revision
         self.revision = self.changed = item.revision
-        for watcher in self.watchers:
+        for watcher in tuple(self.watchers):
             watcher.offer(event)
         if self.watchers and self._calling is None:
             self._call()

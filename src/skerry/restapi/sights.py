@@ -99,6 +99,7 @@ class Sighted:
                 again = Event(Verb.UPDATE, item, item)
                 again.revision = max(self._position(), item.revision)
                 self._watcher.offer(again)
+        self._watcher.wake()
 
     def _position(self) -> int:
         """The revision that the kind is known up to."""
