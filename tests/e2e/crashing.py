@@ -100,6 +100,11 @@ class Watcher:
         while int(self.since) < revision:
             await self._pulse.after(self._pulse.count)
 
+    async def bookmarked(self) -> None:
+        """Return once it was sent a bookmark."""
+        while not self.bookmarks:
+            await self._pulse.after(self._pulse.count)
+
 
 class Crash:
     """The server, everybody who uses it, and what they know."""

@@ -74,6 +74,7 @@ async def test_a_server_that_is_killed_under_load_keeps_every_promise(tmp_path: 
                     await watcher.reached(end)
                 for watcher in (some, rare):
                     await watcher.reached(max(event.revision for event in selected(crash.log, watcher.label)))
+                await marked.bookmarked()
     finally:
         server.stop(signal.SIGKILL)
     log = crash.log
@@ -84,4 +85,3 @@ async def test_a_server_that_is_killed_under_load_keeps_every_promise(tmp_path: 
         found += missed(f"late, from {revision}", watcher.events, [event for event in log if event.revision > revision])
     assert found == []
     assert whole.resumed >= ROUNDS
-    assert marked.bookmarks > 0
