@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from skerry.access.audit import AuditFile, MemoryAudit
 from skerry.machinery.identity import Attributes, User
 from tests.access.clock import Standing
@@ -53,13 +55,30 @@ def test_a_line_says_who_what_where_and_what_became_of_it(tmp_path: Path) -> Non
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_reads_are_recorded_only_where_they_fail() -> None:
+@pytest.mark.parametrize("verb", ["get", "list", "watch"])
+def test_what_people_read_is_recorded_and_what_our_own_processes_read_where_it_fails(verb: str) -> None:
     audit = MemoryAudit(Standing())
-    for verb in ("get", "list", "watch"):
-        audit.record(Decision(ASKED._replace(verb=verb), code=200))
-        audit.record(Decision(ASKED._replace(verb=verb), code=403, reason="Forbidden"))
-    audit.record(Decision(ASKED._replace(verb="delete"), code=200))
-    assert [(line.verb, line.code) for line in audit.lines] == [("get", 403), ("list", 403), ("watch", 403), ("delete", 200)]
+    own = User("skerry:component:gateway", groups=("skerry:components",))
+    for user in (ASKED.user, own):
+        audit.record(Decision(ASKED._replace(verb=verb, user=user), code=200))
+        audit.record(Decision(ASKED._replace(verb=verb, user=user), code=403, reason="Forbidden"))
+    audit.record(Decision(ASKED._replace(verb="delete", user=own), code=200))
+    assert [(line.user, line.verb, line.code) for line in audit.lines] == [
+        ("admin", verb, 200),
+        ("admin", verb, 403),
+        (own.name, verb, 403),
+        (own.name, "delete", 200),
+    ]
+
+
+def test_looking_around_is_recorded_only_where_it_fails() -> None:
+    audit = MemoryAudit(Standing())
+    paths = ("/", "/api/v1", "/apis", "/openapi/v3", "/readyz", "/version", "/skerry/v1/keys", "/k8s/sv-1/api")
+    for path in paths:
+        audit.record(Decision(Attributes(ASKED.user, "get", path=path), code=200))
+    assert [line.path for line in audit.lines] == ["/skerry/v1/keys", "/k8s/sv-1/api"]
+    audit.record(Decision(Attributes(ASKED.user, "get", path="/apis"), code=403))
+    assert audit.lines[-1].path == "/apis"
 
 
 def test_lines_keep_their_order_and_earlier_ones_stay(tmp_path: Path) -> None:

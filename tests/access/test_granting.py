@@ -182,5 +182,6 @@ async def test_the_audit_tells_who_wanted_what_where_and_what_became_of_it(serve
         ("ann", "create", "clusters", "sv-1", "p.a", 201, "127.0.0.1"),
         ("ann", "create", "clusters", "sv-1", "p.b", 403, "127.0.0.1"),
         ("ann", "get", "secrets", "sv-1", "s", 403, "127.0.0.1"),
+        ("ann", "get", "clusters", "sv-1", "p.a", 200, "127.0.0.1"),
         ("system:anonymous", "get", "", "", "", 401, "127.0.0.1"),
     ]

@@ -1,7 +1,9 @@
 """What was asked and what became of it: one line of JSON per decision, only ever appended.
 
-Every write and every refusal is recorded; reads that succeed are not. Bodies and credentials
-never get here.
+Every write and every refusal is recorded, and every read of people and robots. What our own
+processes read without being refused is not: they read everything, all the time. Nor is the
+looking around that tells nothing of anybody's objects (discovery, health). Bodies and
+credentials never get here.
 
 The server hands over a record and goes on; encoding is done there and then (a few microseconds,
 so the line says what was true), writing on a thread of its own, in batches. While the disk
@@ -30,14 +32,16 @@ from skerry.access.chain import Head
 from skerry.kit.clock import Clock, rfc3339_micro
 from skerry.kit.log import get
 from skerry.machinery.identity import Attributes
+from skerry.pki.policy import COMPONENTS
 
 MOST_WAITING = 20_000
 """Lines that may wait for the disk."""
 
 RETRY_SECONDS = 1.0
 
-QUIET = frozenset(("get", "list", "watch", "head"))
-"""Verbs that are recorded only where they fail."""
+READS = frozenset(("get", "list", "watch", "head"))
+AROUND = ("/api", "/healthz", "/livez", "/openapi", "/readyz", "/version")
+"""How the paths begin that tell nothing of anybody's objects."""
 
 LONGEST_LINE = 256 * 1024
 """How far back the last whole line of a log is looked for, in bytes."""
@@ -93,7 +97,12 @@ class Record(Protocol):
 
 def worth_recording(record: Record) -> bool:
     """Whether a decision is written down."""
-    return record.code >= 400 or record.attributes.verb not in QUIET
+    asked = record.attributes
+    if record.code >= 400 or asked.verb not in READS:
+        return True
+    if asked.path:
+        return asked.path != "/" and not asked.path.startswith(AROUND)
+    return COMPONENTS not in asked.user.groups
 
 
 class Line(msgspec.Struct, omit_defaults=True, rename="camel"):
@@ -111,6 +120,7 @@ class Line(msgspec.Struct, omit_defaults=True, rename="camel"):
     namespace: str = ""
     name: str = ""
     path: str = ""
+    impersonated_by: str = ""
     reason: str = ""
     address: str = ""
 
@@ -131,6 +141,7 @@ def line(record: Record, time: str) -> Line:
         namespace=asked.namespace,
         name=asked.name,
         path=asked.path,
+        impersonated_by=asked.user.by,
         reason=record.reason,
         address=record.address,
     )

@@ -36,13 +36,14 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A caller: name, stable id, groups, and whatever else the authenticator knows."""
+    """A caller: name, stable id, groups, and whatever else the authenticator knows. ``by``: who stands for him, if somebody does."""
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limit: Limit | None = None
+    by: str = ""
 
 
 class Attributes(NamedTuple):
