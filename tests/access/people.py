@@ -15,6 +15,7 @@ from skerry.access.audit import MemoryAudit
 from skerry.access.authentication import Chain
 from skerry.access.authentication import Peer as AnyPeer
 from skerry.access.authorization import Authorization
+from skerry.access.impersonation import Impersonation
 from skerry.access.learning import learners
 from skerry.apiserver.seed import _objects
 from skerry.kinds import catalogue
@@ -180,6 +181,7 @@ async def people(clock: Clock | None = None) -> AsyncIterator[People]:
         version="v1.37.0",
     )
     accounts.fresh = app.caught_up
+    app.callers.stand_in = Impersonation(accounts)
     app.heed(Granting(authorization.index, accounts, clock), learners(authorization.index, accounts))
     async with app.running():
         found = People(app, audit)

@@ -35,7 +35,6 @@ from skerry.pki import policy
 from skerry.pki.authority import Authority, make_root
 from skerry.restapi.contract import Peer, Record
 from skerry.restapi.registry import Registry
-from skerry.restapi.request import Request
 from skerry.restapi.server import ApiServer
 from skerry.store.memory import MemoryStore
 from skerry.tunnel.session import HEARTBEAT_SECONDS
@@ -53,7 +52,7 @@ class Everybody:
     """Lets everybody do everything, under the name that his token says."""
 
     async def authenticate(self, peer: Peer, token: str) -> User | None:
-        return User(token or "test", groups=("skerry:testers", "system:masters", "system:authenticated"))
+        return User(token or "test", groups=("skerry:testers", "system:masters"))
 
     def authorize(self, attributes: Attributes) -> Decision:
         return Decision(True)
@@ -61,8 +60,11 @@ class Everybody:
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
         return []
 
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
     def record(self, record: Record) -> None:
-        return
+        self.records.append(record)
 
 
 async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
@@ -146,8 +148,11 @@ class Wire:
 class Fleet:
     """One installation."""
 
-    def __init__(self, api: ApiServer, client: HttpClient, link: Link, front: str, authority: Authority, folder: Path) -> None:
+    def __init__(
+        self, api: ApiServer, client: HttpClient, link: Link, front: str, authority: Authority, folder: Path, records: list[Record]
+    ) -> None:
         self.api, self.client, self.link, self.front, self.authority, self.folder = api, client, link, front, authority, folder
+        self.records = records
         self.clock = SystemClock()
         self.wire = Wire(link.port)
 
@@ -237,15 +242,9 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> 
         async with gateway(
             api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, heartbeat_seconds=heartbeat_seconds
         ) as link:
-
-            async def admit(request: Request) -> User:
-                user = await everybody.authenticate(Peer(), request.header(b"authorization").removeprefix("Bearer "))
-                assert user is not None
-                return user
-
             registration = Registration(client, authority, f"127.0.0.1:{link.port}", clock)
             front = Door(
-                Front(api, proxies, registration, admit),
+                Front(api, proxies, registration),
                 host="127.0.0.1",
                 port=0,
                 tls=None,
@@ -253,7 +252,7 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> 
                 limits=Limits(message_bytes=1 << 30),
             )
             async with front.open():
-                made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder)
+                made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, everybody.records)
                 async with made.wire.open():
                     yield made
 

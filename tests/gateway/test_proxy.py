@@ -84,6 +84,30 @@ async def test_a_call_arrives_as_it_was_made_and_its_answer_comes_back_as_it_was
     assert (request.headers["X-Near"], request.headers["Content-Type"]) == ("é", "text/x")
 
 
+async def test_who_called_a_cluster_and_who_registered_is_written_down_with_what_became_of_it(door: Door) -> None:
+    door.far.answers["/api/v1/things"] = hello
+    maria = {"Authorization": "Bearer maria"}
+    async with door.call("/api/v1/things?token=abc", "DELETE", headers=maria) as response:
+        assert await response.text() == "hello"
+    async with door.call("/none", headers=maria) as response:
+        assert response.status == 404
+    async with door.session.get(f"{door.fleet.front}/k8s/sv-9/api", headers=maria) as response:
+        assert response.status == 503
+    async with door.session.post(f"{door.fleet.front}/register/v1/agents", json={"token": "sv-1.secret", "csr": "x"}) as response:
+        assert response.status == 401
+    records = [each for each in door.fleet.records if each.attributes.path]
+    told = [(each.attributes.user.name, each.attributes.verb, each.attributes.path, each.attributes.name, each.code) for each in records]
+    assert told == [
+        ("system:anonymous", "post", "/register/v1/agents", "sv-1", 201),
+        ("maria", "delete", "/k8s/sv-1/api/v1/things", "", 200),
+        ("maria", "get", "/k8s/sv-1/none", "", 404),
+        ("maria", "get", "/k8s/sv-9/api", "", 503),
+        ("system:anonymous", "post", "/register/v1/agents", "", 401),
+    ]
+    assert all(each.request_id and each.address == "127.0.0.1" for each in records)
+    assert "secret" not in str(records)
+
+
 async def test_the_callers_credentials_stay_at_the_door_and_his_name_goes_on(door: Door) -> None:
     door.far.answers["/whoami"] = hello
     sent = {

@@ -41,7 +41,7 @@ class Desk:
 
     async def bring(self, token: str, csr: bytes | None = None) -> Json:
         body = {"token": token, "csr": (csr or make_csr(new_key())).decode(), "agentVersion": "1"}
-        answer: Json = json.loads(await self.registration.register(json.dumps(body).encode()))
+        answer: Json = await self.registration.register(json.dumps(body).encode())
         return answer
 
     async def refused(self, token: str) -> str:

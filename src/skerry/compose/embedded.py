@@ -20,6 +20,7 @@ from skerry.access.admission import Granting
 from skerry.access.audit import AuditFile
 from skerry.access.authentication import Certificates, Chain, Tokens
 from skerry.access.authorization import Authorization
+from skerry.access.impersonation import Impersonation
 from skerry.access.learning import learners
 from skerry.access.tokens import TokenFileError
 from skerry.apiserver.http import Door
@@ -40,15 +41,13 @@ from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
-from skerry.machinery.errors import Unauthorized
-from skerry.machinery.identity import Attributes, User
+from skerry.machinery.identity import User
 from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, PkiError
 from skerry.pki.files import Safe, front_door_names, write_secret
 from skerry.pki.tls import server_context
-from skerry.restapi.guard import forbidden
 from skerry.restapi.registry import Registry
-from skerry.restapi.request import Receive, Request
+from skerry.restapi.request import Receive
 from skerry.restapi.response import Send
 from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
@@ -108,10 +107,11 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
                 version=KUBERNETES_VERSION,
             )
             accounts.fresh = api.caught_up
+            api.callers.stand_in = Impersonation(accounts)
             api.heed(Granting(authorizer.index, accounts, clock), learners(authorizer.index, accounts))
             api.trouble = store.trouble
             offer_keys(api, store, rewriting)
-            async with TaskOwner("encryption") as owner, _serving(settings, api, authorizer, audit, keys, clock) as running:
+            async with TaskOwner("encryption") as owner, _serving(settings, api, audit, keys, clock) as running:
                 owner.spawn(rewriting.run(), "rewriting")
                 yield running
 
@@ -126,9 +126,7 @@ def _own(folder: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(
-    settings: ServerSettings, api: ApiServer, authorizer: Authorization, audit: AuditFile, keys: _Keys, clock: Clock
-) -> AsyncIterator[Running]:
+async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, keys: _Keys, clock: Clock) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
     shown = _shown(settings.host)
     front = _Front(api, ProxyCalls(Routes()))
@@ -151,7 +149,7 @@ async def _serving(
         )
         offer_statistics(api, settings, {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics}, link.routes)
         dial = f"{shown}:{link.port}"
-        front.open(Registration(client, keys.internal, dial, clock), authorizer)
+        front.open(Registration(client, keys.internal, dial, clock))
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
@@ -217,20 +215,9 @@ class _Front:
         self._api = api
         self._front: Front | None = None
 
-    def open(self, registration: Registration, authorizer: Authorization) -> None:
+    def open(self, registration: Registration) -> None:
         """Serve the gateway's paths from now on."""
-
-        async def admit(request: Request) -> User:
-            user = await self._api.user_of(request)
-            if user is None:
-                raise Unauthorized
-            attributes = Attributes(user, request.method.lower(), path=request.path)
-            decision = authorizer.authorize(attributes)
-            if not decision.allowed:
-                raise forbidden(attributes, decision.reason)
-            return user
-
-        self._front = Front(self._api, self.proxies, registration, admit)
+        self._front = Front(self._api, self.proxies, registration)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await (self._front or self._api)(scope, receive, send)

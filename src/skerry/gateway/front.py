@@ -7,7 +7,7 @@ ends it, wherever it stands.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,18 +15,16 @@ from skerry.gateway import registration
 from skerry.gateway.proxy import PREFIX, CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
 from skerry.kit.aio import TaskOwner
+from skerry.kit.entropy import new_id
 from skerry.kit.log import get
+from skerry.machinery.document import dumps
 from skerry.machinery.errors import ApiError, MethodNotAllowed, NotFound
-from skerry.machinery.identity import User
+from skerry.machinery.identity import Attributes
 from skerry.machinery.names import label_problem
+from skerry.restapi.callers import unknown
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
-from skerry.restapi.server import error_response
-
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-Admit = Callable[[Request], Awaitable[User]]
-"""Who a caller of a managed cluster is; raises Unauthorized or Forbidden."""
-
+from skerry.restapi.server import ApiServer, error_response
 
 log = get("gateway.front")
 
@@ -34,12 +32,11 @@ log = get("gateway.front")
 class Front:
     """An ASGI application in front of the API's."""
 
-    def __init__(self, api: Application, proxies: ProxyCalls, register: Registration, admit: Admit) -> None:
-        """``api`` answers every other path."""
+    def __init__(self, api: ApiServer, proxies: ProxyCalls, register: Registration) -> None:
+        """``api`` answers every other path, lets callers in, and has the outcome of each request written down."""
         self._api = api
         self._proxies = proxies
         self._register = register
-        self._admit = admit
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -47,21 +44,29 @@ class Front:
         if path != registration.PATH and not path.startswith(PREFIX):
             await self._api(scope, receive, send)
             return
-        request = Request(scope, receive)
+        request, request_id = Request(scope, receive), new_id()
+        asked = [unknown(request)]
         try:
             if path == registration.PATH:
-                if request.method != "POST":
-                    raise MethodNotAllowed("agents register with POST")
-                response = Response(await self._register.register(await request.body()), code=201)
+                answer = await self._registered(request, asked)
+                self._api.record(asked[0], answer.code, "", request, request_id)
+                await answer.send(send, gzip_accepted=False)
             else:
-                await self._call(request, receive, send)
-                return
+                await self._call(request, receive, send, asked, request_id)
         except ApiError as error:
-            response = error_response(error)
-        await response.send(send, gzip_accepted=False)
+            answer = error_response(error)
+            self._api.record(asked[0], answer.code, error.reason, request, request_id)
+            await answer.send(send, gzip_accepted=False)
 
-    async def _call(self, request: Request, receive: Receive, send: Send) -> None:
-        user = await self._admit(request)
+    async def _registered(self, request: Request, asked: list[Attributes]) -> Response:
+        if request.method != "POST":
+            raise MethodNotAllowed("agents register with POST")
+        answer = await self._register.register(await request.body())
+        asked[0] = asked[0]._replace(name=answer["managementCluster"])
+        return Response(dumps(answer), code=201)
+
+    async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
+        user = await self._api.admit(request, asked)
         name, target = _destination(request)
         head = request_head(request.method, target, list(request.scope["headers"]), user)
         call = await self._proxies.open(name, head)
@@ -69,6 +74,7 @@ class Front:
             async with TaskOwner("proxied") as owner:
                 owner.spawn(_listen(receive, call), "listen")
                 answer = await call.response_head()
+                self._api.record(asked[0], answer.code, "", request, request_id)
                 headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
                 await send({"type": "http.response.start", "status": answer.code, "headers": headers})
                 async for chunk in call.response_body():

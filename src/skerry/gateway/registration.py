@@ -24,7 +24,7 @@ from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.document import dumps, parse
+from skerry.machinery.document import parse
 from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
 from skerry.machinery.names import label_problem
 from skerry.machinery.resource import Json
@@ -74,7 +74,7 @@ class Registration:
         self._gateway = gateway
         self._clock = clock
 
-    async def register(self, body: bytes) -> bytes:
+    async def register(self, body: bytes) -> Json:
         """Answer one registration; raises BadRequest, Unauthorized, or what the API raises where it cannot be asked."""
         value, _ = parse(body)
         if not isinstance(value, dict) or not isinstance(value.get("token"), str) or not isinstance(value.get("csr"), str):
@@ -86,13 +86,12 @@ class Registration:
             raise BadRequest(str(error)) from error
         await self._use_up(secret)
         log.info("registered an agent", management_cluster=name, version=str(value.get("agentVersion", ""))[:64])
-        answer = {
+        return {
             "managementCluster": name,
             "certificate": certificate.decode(),
             "bundle": self._authority.bundle.decode(),
             "gateway": self._gateway,
         }
-        return dumps(answer)
 
     async def _find(self, token: str) -> tuple[Json, str]:
         """The Secret of a token that is still good, and its management cluster."""

@@ -32,12 +32,13 @@ from skerry.machinery.errors import (
     Unauthorized,
     not_found,
 )
-from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Decision, User
+from skerry.machinery.identity import ANONYMOUS, Attributes, Decision, User
 from skerry.machinery.resource import Resource
 from skerry.restapi import deletes, patching, reads, watching, writes
 from skerry.restapi.cache import Item
+from skerry.restapi.callers import Callers, peer_of, unknown
 from skerry.restapi.context import Call, Parts
-from skerry.restapi.contract import Admission, Audit, Authenticator, Authorizer, Peer, Record
+from skerry.restapi.contract import Admission, Audit, Authenticator, Authorizer, Record
 from skerry.restapi.decode import body_object, is_built_in
 from skerry.restapi.discovery import Discovery, subresources
 from skerry.restapi.feeds import Feeds
@@ -91,7 +92,7 @@ class ApiServer:
     ) -> None:
         """``version`` is the Kubernetes version that clients are told."""
         self.registry = registry
-        self._authenticator = authenticator
+        self.callers = Callers(authenticator, self.caught_up)
         self._authorizer = authorizer
         self._audit = audit
         feeds = Feeds(store, organization, registry.keys)
@@ -148,40 +149,39 @@ class ApiServer:
             }
         )
 
-    async def user_of(self, request: Request) -> User | None:
-        """Who sends a request; raises Unauthorized for a bad credential."""
-        scheme, _, token = request.header(b"authorization").partition(" ")
-        user = await self._authenticator.authenticate(peer_of(request), token.strip() if scheme.lower() == "bearer" else "")
-        if user is None:
-            return None
-        return User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra, user.limit)
+    async def admit(self, request: Request, asked: list[Attributes]) -> User:
+        """Let a caller in at a path that others serve; raises Unauthorized or Forbidden, having said in ``asked`` what is known."""
+        await self.callers.identify(request, asked)
+        if asked[0].user.name == ANONYMOUS:
+            raise Unauthorized
+        await self._authorize(asked[0])
+        return asked[0].user
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         request_id = new_id()
-        asked = [Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)]  # what is known of it, as it becomes known
+        asked = [unknown(request)]
         warnings: list[str] = []
         try:
-            user = await self.user_of(request) or User(ANONYMOUS, groups=(UNAUTHENTICATED,))
-            asked[0] = asked[0]._replace(user=user)
+            await self.callers.identify(request, asked)
             response = await self._answer(request, asked, warnings)
         except ApiError as error:
             response = error_response(error)
-            self._record(asked[0], response.code, error.reason, request, request_id)
+            self.record(asked[0], response.code, error.reason, request, request_id)
         except StoreError as error:
             refusal = unavailable(error)
             response = error_response(refusal)
             if not isinstance(error, (StoreFull, StoreUnavailable, CannotOpen)):
                 log.exception("the store failed", request=request_id, path=request.path)
-            self._record(asked[0], response.code, refusal.reason, request, request_id)
+            self.record(asked[0], response.code, refusal.reason, request, request_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
             # without its message, which may quote what the caller sent
             log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
             response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
-            self._record(asked[0], response.code, "InternalError", request, request_id)
+            self.record(asked[0], response.code, "InternalError", request, request_id)
         else:
-            self._record(asked[0], response.code, "", request, request_id)
+            self.record(asked[0], response.code, "", request, request_id)
         response.headers = [
             *response.headers,
             (b"audit-id", request_id.encode()),
@@ -198,7 +198,8 @@ class ApiServer:
             owner.spawn(_until_gone(receive, response.gone), "disconnect")
             await response.send(send, gzip_accepted=gzip_accepted)
 
-    def _record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
+    def record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
+        """Have written down what became of a request."""
         self._audit.record(Record(attributes, code, reason, peer_of(request).address, request_id))
 
     async def _answer(self, request: Request, asked: list[Attributes], warnings: list[str]) -> Response:
@@ -347,13 +348,6 @@ def unavailable(error: StoreError) -> ServiceUnavailable:
             return ServiceUnavailable(str(error))
         case _:
             return ServiceUnavailable("the store cannot answer now; the server's log says more")
-
-
-def peer_of(request: Request) -> Peer:
-    """The far end of a request's connection."""
-    client = request.scope.get("client") or ("", 0)
-    extension = (request.scope.get("extensions") or {}).get("tls") or {}
-    return Peer(str(client[0]), extension.get("client_cert_der"))
 
 
 def error_response(error: ApiError) -> Response:

@@ -1,0 +1,72 @@
+"""Who sends a request, and in whose name: himself, or somebody else as ``kubectl --as`` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from skerry.machinery.errors import BadRequest
+from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User
+from skerry.restapi.contract import Authenticator, Peer
+from skerry.restapi.request import Request
+
+USER, UID, GROUP, EXTRA = b"impersonate-user", b"impersonate-uid", b"impersonate-group", b"impersonate-extra-"
+
+
+StandIn = Callable[[User, User], User]
+"""Says whom a caller (the first) is let be who wants to be somebody else; raises Forbidden."""
+
+
+class Callers:
+    """Finds out who callers are."""
+
+    def __init__(self, authenticator: Authenticator, fresh: Callable[[], Awaitable[object]]) -> None:
+        """``fresh`` returns once everything that was acknowledged is known."""
+        self._authenticator = authenticator
+        self._fresh = fresh
+        self.stand_in: StandIn | None = None
+        """None: whom a caller wants to be counts for nothing."""
+
+    async def identify(self, request: Request, asked: list[Attributes]) -> None:
+        """Put the user that a request is made as into ``asked``, as far as he is known; raises Unauthorized or Forbidden."""
+        scheme, _, token = request.header(b"authorization").partition(" ")
+        user = await self._authenticator.authenticate(peer_of(request), token.strip() if scheme.lower() == "bearer" else "")
+        if user is None:
+            user = User(ANONYMOUS, groups=(UNAUTHENTICATED,))
+        else:
+            user = User(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra, user.limit)
+        asked[0] = asked[0]._replace(user=user)
+        wanted = named(request)
+        if wanted is not None and self.stand_in is not None:
+            await self._fresh()
+            asked[0] = asked[0]._replace(user=self.stand_in(user, wanted))
+
+
+def unknown(request: Request) -> Attributes:
+    """What is known of a request before anybody looked who sends it."""
+    return Attributes(User(ANONYMOUS), request.method.lower(), path=request.path)
+
+
+def peer_of(request: Request) -> Peer:
+    """The far end of a request's connection."""
+    client = request.scope.get("client") or ("", 0)
+    extension = (request.scope.get("extensions") or {}).get("tls") or {}
+    return Peer(str(client[0]), extension.get("client_cert_der"))
+
+
+def named(request: Request) -> User | None:
+    """Whom a request wants to be made as, as it says; None if it says nothing. Raises BadRequest for half of it."""
+    if not any(name.startswith(b"impersonate-") for name, _ in request.scope["headers"]):
+        return None
+    groups: list[str] = []
+    extra: dict[str, tuple[str, ...]] = {}
+    for name, value in request.scope["headers"]:
+        if name == GROUP:
+            groups.append(value.decode("latin-1"))
+        elif name.startswith(EXTRA):
+            key = unquote(name.removeprefix(EXTRA).decode("latin-1")).lower()
+            extra[key] = (*extra.get(key, ()), value.decode("latin-1"))
+    user = request.header(USER)
+    if not user:
+        raise BadRequest("groups, a uid or extra values can only be impersonated together with a user")
+    return User(user, request.header(UID), tuple(groups), extra)
