@@ -54,6 +54,20 @@ async def test_access_is_inherited_downwards(server: People, role: str, scope: t
     assert await server.names("bob|team", "nodepools") == [f"{name}.md" for name in seen]
 
 
+async def test_whoever_may_bind_somewhere_sees_the_roles_that_there_are(server: People) -> None:
+    await server.grant("clustergroup.admin", "ann", "ClusterGroup", "red")
+    assert {"cluster.view", "organization.admin"} <= set(await server.names("ann", "roles"))
+    assert (await server("ann", "GET", path("roles", "", "cluster.view"))).code == 200
+    assert (await server("ann", "DELETE", path("roles", "", "cluster.view"))).code == 403
+    assert (await server("bob", "GET", path("roles"))).code == 403
+    rule = {"apiGroups": ["fleet.skerry.dev"], "resources": ["roles"], "verbs": ["get", "list", "delete"], "resourceNames": ["mine"]}
+    for name in ("namer", "mine"):
+        await server.make(obj("roles", name, {"rules": [rule]}))
+    await server.grant("namer", "bob", "ClusterGroup", "red")
+    assert await server.names("bob", "roles") == ["mine"]
+    assert (await server("bob", "DELETE", path("roles", "", "mine"))).code == 403, "it is not the group's"
+
+
 async def test_without_any_binding_on_the_kind_a_list_is_refused(server: People) -> None:
     await server.grant("workspace.view", "ann", "Workspace", "w")
     assert (await server("ann", "GET", CLUSTERS)).code == 403

@@ -30,7 +30,7 @@ _KINDS = """
     nodepools observedobjects rolebindings roles users workspaces
 """
 KEYS = {kind: f"{kind}.{GROUP}" for kind in _KINDS.split()}
-TOKENS, BINDINGS, CLUSTERS = KEYS["apitokens"], KEYS["rolebindings"], KEYS["clusters"]
+TOKENS, BINDINGS, CLUSTERS, ROLES = (KEYS[kind] for kind in ("apitokens", "rolebindings", "clusters", "roles"))
 DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], BINDINGS, "events"))
 """Kinds whose objects change their scopes when a cluster does."""
 TWINS = {f"{event.NEWER.plural}.{event.NEWER.group}": event.NEWER.key}

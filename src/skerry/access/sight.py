@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
-from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, TOKENS, Scope, chain, key_of, owned
+from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, ROLES, TOKENS, Scope, chain, key_of, owned
 from skerry.kinds.common import GROUP
 from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
 
 OWN_TOKENS = Rule(("create", "delete", "deletecollection", "get", "list", "watch"), (GROUP,), ("apitokens",))
 """What everybody who is known may do with tokens that speak for himself."""
+
+READ = frozenset(("get", "list", "watch"))
 
 ALL = Grants(frozenset((ORGANIZATION,)), {})
 NOTHING = Grants(frozenset(), {})
@@ -54,6 +56,7 @@ class ObjectSight:
             self._limit = (
                 grants_of(((scope, rule) for rule in limit.rules), self._asked) if limit.rules else Grants(frozenset((scope,)), {})
             )
+            self._limit = self._everywhere(self._limit)
 
     def _bound(self) -> Grants:
         if self._version != self._index.version:
@@ -64,10 +67,17 @@ class ObjectSight:
     def _granted(self) -> Grants:
         if self._caller.unlimited:
             return ALL
-        found = self._index.grants(self._caller.subjects, self._asked)
+        found = self._everywhere(self._index.grants(self._caller.subjects, self._asked))
         if self._key == TOKENS and self._asked.verb in OWN_TOKENS.verbs:
             return Grants(found.scopes | {owned(self._caller.name)}, found.named)
         return found
+
+    def _everywhere(self, found: Grants) -> Grants:
+        """Who may read roles in any scope may read all of them: they stand in none, and whoever binds has to choose one."""
+        if self._key != ROLES or self._asked.verb not in READ:
+            return found
+        names = frozenset().union(*found.named.values())
+        return Grants(frozenset((ORGANIZATION,)) if found.scopes else frozenset(), {ORGANIZATION: names} if names else {})
 
     @property
     def any(self) -> bool:
