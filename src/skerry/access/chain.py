@@ -84,8 +84,11 @@ class Verdict(NamedTuple):
         return not any(each.bad for each in self.findings)
 
 
-def verify(lines: Iterable[bytes], head: Head | None = None, noted: str = "") -> Verdict:
-    """Hold a log against itself, against the head that is kept beside it, and against a hash that was noted earlier."""
+def verify(lines: Iterable[bytes], head: Head | None = None, noted: str = "", after: str = FIRST) -> Verdict:
+    """Hold a log against itself, against the head that is kept beside it, and against a hash that was noted earlier.
+
+    ``after`` is the hash of the line before the first, where the log does not begin with the very first one.
+    """
     fitting, last = 0, Head()
     findings: list[Finding] = []
     met = not noted
@@ -104,7 +107,7 @@ def verify(lines: Iterable[bytes], head: Head | None = None, noted: str = "") ->
             excused = torn_off and (found.number, before) == (last.number + 1, last.hash)
             findings.append(torn._replace(text="was torn when the server ended", bad=False) if excused else torn)
             torn = None
-        findings += _misfit(number, last, found, before)
+        findings += _misfit(number, last, found, before, after)
         last, fitting = found, fitting + 1
         met = met or found.hash == noted
     if torn is not None:
@@ -126,12 +129,13 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _misfit(number: int, last: Head, found: Head, before: str) -> Iterator[Finding]:
+def _misfit(number: int, last: Head, found: Head, before: str, after: str) -> Iterator[Finding]:
     if (found.number, before) == (last.number + 1, last.hash):
         return
+    if last == Head() and after and before == after:
+        return
     if last == Head():
-        if found.number > 1:
-            yield Finding(number, f"begins with record {found.number}: the log was rotated, or its beginning is missing", bad=False)
+        yield Finding(number, f"is record {found.number}, and what was before it is not here")
         return
     if found.number > last.number + 1:
         missing = (
