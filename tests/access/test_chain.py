@@ -15,6 +15,7 @@ from skerry.access.audit import AuditFile, head_beside, head_path
 from skerry.cli.main import app
 from tests.access.clock import Standing
 from tests.access.test_audit import ASKED, Decision
+from tests.e2e.server import eventually
 
 
 def written(count: int) -> list[bytes]:
@@ -101,20 +102,21 @@ def test_the_chain_goes_on_after_a_restart_a_crash_and_a_rotation(tmp_path: Path
 
 def test_the_parts_of_a_rotated_log_are_one_chain(tmp_path: Path) -> None:
     path, older = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
-    for _ in range(2):
-        if path.exists():
+    audit = AuditFile(path, Standing())
+    for number in range(6):
+        if number == 3:
+            eventually(lambda: audit.statistics()["written"] == 3, 60)
             path.rename(older)
-        audit = AuditFile(path, Standing())
-        for number in range(3):
-            audit.record(Decision(ASKED, request_id=str(number)))
-        audit.close()
+        audit.record(Decision(ASKED, request_id=str(number)))
+    audit.close()
+    assert [len(each.read_text().splitlines()) for each in (older, path)] == [3, 3]
     hashes = [json.loads(line)["hash"] for line in older.read_text().splitlines()]
     run = CliRunner().invoke
     assert "whole: 6 records" in run(app, ["audit", "verify", str(older), str(path)]).stdout
     assert run(app, ["audit", "verify", str(path)]).exit_code == 1
     assert run(app, ["audit", "verify", str(path), "--after", hashes[-1]]).exit_code == 0
     assert run(app, ["audit", "verify", str(path), "--after", hashes[-2]]).exit_code == 1
-    path.write_text(path.read_text().replace('"id":"1"', '"id":"7"'))
+    path.write_text(path.read_text().replace('"id":"4"', '"id":"7"'))
     damaged = run(app, ["audit", "verify", str(older), str(path)])
     assert (damaged.exit_code, "audit.jsonl: line 2 is not as it was written" in damaged.stdout) == (1, True)
     assert run(app, ["audit", "verify", str(older)]).exit_code == 0, "without its head it ends where it ends"

@@ -13,7 +13,7 @@ machine died) is closed before the first new one.
 
 Lines are chained by hashes (``chain.py``), in the order in which they were handed over. The
 newest one's place is kept in a file beside the log, so that a log that lost its end is noticed,
-and the chain goes on where the log was rotated by copy and truncate.
+and the chain goes on where the log was moved away: a new one is begun with the next record.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ def head_beside(path: Path) -> Head | None:
         return Head(int(number), digest)
     except (OSError, ValueError):
         return None
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 class Record(Protocol):
@@ -176,7 +180,8 @@ class AuditFile:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._descriptor = _opened(path)
         self._head_descriptor = os.open(head_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._head = self._last_head(path)
         self._close_torn_line()
@@ -258,6 +263,8 @@ class AuditFile:
         data = memoryview(b"".join([text for text, _ in batch]))
         done = 0
         try:
+            if not self._failing:  # or else the rest of a line could be waiting that belongs behind its beginning
+                self._follow_path()
             while done < len(data):
                 done += os.write(self._descriptor, data[done:])
         except OSError as error:
@@ -272,6 +279,17 @@ class AuditFile:
         if whole:
             os.pwrite(self._head_descriptor, b"%020d %s\n" % (batch[whole - 1][1].number, batch[whole - 1][1].hash.encode()), 0)
         return left
+
+    def _follow_path(self) -> None:
+        """Begin a new file where somebody moved the log away; raises OSError."""
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._descriptor)):
+            moved, self._descriptor = self._descriptor, _opened(self._path)
+            os.fsync(moved)
+            os.close(moved)
 
     def _unwritten(self, batch: Sequence[Waiting], done: int) -> Sequence[Waiting]:
         for index, (text, head) in enumerate(batch):
