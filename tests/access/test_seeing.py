@@ -232,6 +232,24 @@ async def test_can_i_says_what_the_server_does(server: People) -> None:
     assert not await server.can("ann", "delete", "clusters", "sv-1"), "not any of them"
     assert not await server.can("ann", "get", "secrets", "sv-1", "x")
     assert await server.can(ADMIN, "delete", "clusters", "sv-1")
+    everything = {"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}
+    await server.make(obj("roles", "everything", everything))
+    await server.grant("everything", "eve")
+    token = (await server("eve", "POST", path("apitokens"), obj("apitokens", "t", {}))).json["status"]["token"]
+    assert await server.can("eve", "create", "apitokens")
+    assert await server.can(token, "delete", "apitokens", "", "t")
+    assert not await server.can(token, "create", "apitokens"), "a token makes no tokens"
+    asked = {"spec": {"resourceAttributes": {"verb": "impersonate", "resource": "users", "name": "ann"}}}
+    for who, may in (("eve", False), (token, False), (ADMIN, True)):
+        assert (await server(who, "POST", path("selfsubjectaccessreviews"), asked)).json["status"]["allowed"] == may
     rules = (await server("ann", "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": "sv-1"}})).json["status"]["resourceRules"]
+    status = (await server("ann", "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": "sv-1"}})).json["status"]
+    assert (status["incomplete"], "some objects only" in status["evaluationError"]) == (True, True)
+    await server.grant("managementcluster.view", "bob", "ManagementCluster", "sv-1")
+    for namespace, incomplete in (("sv-1", False), ("sv-2", True)):
+        status = (await server("bob", "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": namespace}})).json["status"]
+        assert status["incomplete"] == incomplete, namespace
+    status = (await server(ADMIN, "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": "sv-1"}})).json["status"]
+    assert (status["incomplete"], "evaluationError" in status) == (False, False)
     assert any("clusters" in rule["resources"] and "update" in rule["verbs"] for rule in rules)
     assert not any("secrets" in rule["resources"] for rule in rules)

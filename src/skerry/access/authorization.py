@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from skerry.access.index import Index
 from skerry.access.rules import allows, covered
-from skerry.access.scopes import key_of
+from skerry.access.scopes import ORGANIZATION, TOKENS, Scope, key_of
 from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
@@ -78,6 +78,8 @@ class Authorization:
             return self._unless_mirrored(attributes, Decision(allowed=True))
         if attributes.path or not self._is_bound(user):
             return Decision(allowed=False)
+        if why := _never(attributes):
+            return Decision(allowed=False, reason=why)
         sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), attributes)
         if not sight.any:
             return Decision(allowed=False, settled=False)
@@ -86,17 +88,23 @@ class Authorization:
         return self._unless_mirrored(attributes, Decision(allowed=True, sight=sight, settled=False))
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
-        """Return what the user may do; what he may do to some objects only is there too."""
+        """Return what the user may do; what he may do to some objects only is there too, and marked."""
         table = self._table(user)
         if not self._is_bound(user):
             return table
         who = caller(user, unlimited=ADMINISTRATORS in user.groups)
-        if who.unlimited:
-            return (*PUBLIC, *KNOWN, *(user.limit.rules if user.limit and user.limit.rules else EVERYTHING[:1]))
-        held = [rule for scope, rule in self.index.held(who.subjects) if scope.namespace in {"", namespace} or not namespace]
+        around = {ORGANIZATION, Scope("ManagementCluster", "", namespace)}
+        held = [(ORGANIZATION, EVERYTHING[0])] if who.unlimited else list(self.index.held(who.subjects))
+        whole = [rule for scope, rule in held if scope in around]
+        some = [rule for scope, rule in held if scope not in around and (scope.namespace in {"", namespace} or not namespace)]
         if user.limit is not None and user.limit.rules:
-            held = [rule for rule in user.limit.rules if covered(rule, held)]
-        return (*PUBLIC, *KNOWN, *dict.fromkeys(held), OWN_TOKENS)
+            some = [rule for rule in user.limit.rules if covered(rule, [*whole, *some]) and not covered(rule, whole)]
+            whole = [rule for rule in user.limit.rules if covered(rule, whole)]
+        if user.limit is not None and Scope(*user.limit.scope) not in around:
+            whole, some = [], [*whole, *some]
+        marked = (rule._replace(some=True) for rule in some if rule not in whole)
+        own = (OWN_TOKENS,) if user.limit is None else ()
+        return (*PUBLIC, *KNOWN, *dict.fromkeys((*whole, *marked)), *own)
 
     def _table(self, user: User) -> Sequence[Rule]:
         groups = user.groups
@@ -122,3 +130,12 @@ class Authorization:
 
     def _is_mirrored(self, attributes: Attributes) -> bool:
         return key_of(attributes.group, attributes.resource) in self._mirrored
+
+
+def _never(attributes: Attributes) -> str:
+    """Why no role gives what is asked for, whatever its rules say; empty if one could."""
+    if attributes.verb == "impersonate":
+        return "only the administrator stands for others"
+    if attributes.verb == "create" and key_of(attributes.group, attributes.resource) == TOKENS and attributes.user.limit is not None:
+        return "a token is made by a person or by the administrator, not with another token"
+    return ""

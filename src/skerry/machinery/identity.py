@@ -13,13 +13,17 @@ AUTHENTICATED = "system:authenticated"
 
 
 class Rule(NamedTuple):
-    """What somebody may do, as ``kubectl auth can-i --list`` shows it; ``paths`` for requests about no resource."""
+    """What somebody may do, as ``kubectl auth can-i --list`` shows it; ``paths`` for requests about no resource.
+
+    ``some``: not to every object that there is.
+    """
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    some: bool = False
 
 
 class Limit(NamedTuple):

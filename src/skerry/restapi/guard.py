@@ -36,7 +36,7 @@ def admit_new(call: Call, encoded: Gapped, *, creates: bool) -> None:
     verb = "create" if creates else call.verb
     sight = call.sight if verb == call.verb else call.sight.may(verb)
     if not sight.allows(Item((call.namespace if call.resource.namespaced else "", call.name), 0, encoded.at("0"))):
-        raise refusal(call, verb)
+        raise refusal(call, verb, "" if creates else "not where the object would stand then")
 
 
 async def settle(call: Call, new: Json, old: Json | None) -> None:
@@ -52,11 +52,11 @@ def may_remove(call: Call) -> None:
         call.parts.admission.remove(call.user, call.resource, call.name)
 
 
-def refusal(call: Call, verb: str) -> Forbidden:
+def refusal(call: Call, verb: str, why: str = "") -> Forbidden:
     """Say that the caller may not do something to this object."""
     resource = call.resource
     asked = Attributes(call.user, verb, resource.group, resource.version, resource.plural, call.subresource, call.namespace, call.name)
-    return forbidden(asked, "")
+    return forbidden(asked, why)
 
 
 def forbidden(attributes: Attributes, reason: str) -> Forbidden:

@@ -14,6 +14,8 @@ from skerry.restapi.contract import Authorizer
 
 Json = dict[str, Any]
 
+SOME = "some of this holds for some objects only; ask about one of them by its name"
+
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -102,8 +104,10 @@ def _access(spec: Json, asker: Asker) -> Json:
 
 def _rules(spec: Json, asker: Asker) -> Json:
     rules = asker.authorizer.rules(asker.user, str(spec.get("namespace") or ""))
+    partial = any(rule.some for rule in rules)
     return {
-        "incomplete": False,
+        "incomplete": partial,
+        **({"evaluationError": SOME} if partial else {}),
         "nonResourceRules": [{"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules if rule.paths],
         "resourceRules": [
             {
