@@ -38,10 +38,17 @@ def test_the_control_plane_is_counted_by_what_its_nodes_run_and_not_by_what_they
 @pytest.mark.parametrize("key", ["upToDateReplicas", "updatedReplicas"])
 def test_up_to_date_machines_of_a_pool_are_read_in_both_dialects(key: str) -> None:
     body = {"metadata": {}, "spec": {"replicas": 2}, "status": {"replicas": 2, "readyReplicas": 2, key: 2}}
-    machines = read.deployment(body, [machine("v1.34.2")])
+    machines = read.deployment(body, [machine("v1.34.2")], "v1.34.2")
     assert machines.complete("v1.34.2")
     assert machines.counts().summary == "2/2"
 
 
+def test_machines_of_a_pool_that_waits_for_the_control_plane_are_not_up_to_date() -> None:
+    status = {"replicas": 3, "readyReplicas": 3, "upToDateReplicas": 3}
+    found = [machine("v1.34.2"), machine("v1.33.1"), machine("v1.33.1")]
+    machines = read.deployment({"metadata": {}, "spec": {"replicas": 3}, "status": status}, found, "v1.34.2")
+    assert (machines.ready, machines.up_to_date) == (3, 1)
+
+
 def test_a_pool_without_machines_is_complete() -> None:
-    assert read.deployment({"metadata": {}, "spec": {"replicas": 0}}, []).complete("v1.34.2")
+    assert read.deployment({"metadata": {}, "spec": {"replicas": 0}}, [], "v1.34.2").complete("v1.34.2")

@@ -100,6 +100,7 @@ def test_both_kubectls_explain_and_list(up: Server, peer: str) -> None:
     assert "provisioner" in up.kubectl("explain", "cluster.spec", peer=peer)
     assert "NAMESPACE" in up.kubectl("get", "clusters", "-A", peer=peer)
     assert up.kubectl("auth", "can-i", "create", "clusters", peer=peer).strip() == "yes"
+    assert "cluster.fleet.skerry.dev/team-a.web" in up.kubectl("get", "all", "-A", peer=peer)
     assert "skerry:administrators" in up.kubectl("auth", "whoami", peer=peer)
 
 

@@ -117,15 +117,21 @@ def pool_of(obj: Json) -> str:
     return str((obj["metadata"].get("labels") or {}).get(POOL_LABEL, ""))
 
 
-def deployment(obj: Json, machines: Iterable[Json]) -> Machines:
-    """Read a MachineDeployment together with its machines (their versions are the truth, its own is the wish)."""
+def deployment(obj: Json, machines: Iterable[Json], version: str) -> Machines:
+    """Read a MachineDeployment together with its machines (their versions are the truth, its own is the wish).
+
+    A machine that runs something else than ``version`` is not up to date, whatever its deployment says: while that waits
+    for the control plane, it still asks for the version before.
+    """
     status, machines = obj.get("status") or {}, list(machines)
     old = (status.get("v1beta2") or {}) if "upToDateReplicas" not in status else {}
+    current = _first(status.get("upToDateReplicas"), old.get("upToDateReplicas"), status.get("updatedReplicas"))
+    behind = sum(not satisfies(_version(each), version) for each in machines)
     return Machines(
         desired=(obj.get("spec") or {}).get("replicas", 0),
         total=status.get("replicas", 0),
         ready=status.get("readyReplicas", 0),
-        up_to_date=_first(status.get("upToDateReplicas"), old.get("upToDateReplicas"), status.get("updatedReplicas")),
+        up_to_date=max(0, min(current, status.get("replicas", 0) - behind)),
         versions=running(machines),
         problem=problem(machines),
     )

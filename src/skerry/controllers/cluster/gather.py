@@ -95,7 +95,7 @@ async def _observed(client: Client, namespace: str, provisioner: str, name: str)
     deployments = [each["object"] for each in parts["items"] if each["source"]["kind"] == "MachineDeployment" and _is_capi(each)]
     workers = {
         read.pool_of(each) or last(each["metadata"]["name"]): read.deployment(
-            each, [machine for machine in machines if read.pool_of(machine) == read.pool_of(each)]
+            each, [machine for machine in machines if read.pool_of(machine) == read.pool_of(each)], facts.version if facts else ""
         )
         for each in deployments
     }
