@@ -377,6 +377,24 @@ def _asked_once(port: int) -> ssl.SSLSocket:
     return made
 
 
+async def test_a_body_that_stopped_coming_is_not_waited_for() -> None:
+    entered, heard = asyncio.Event(), list[str]()
+
+    async def reading(_scope: Scope, receive: Receive, _send: Send) -> None:
+        entered.set()
+        while (message := await receive()).get("more_body"):
+            pass
+        heard.append(message["type"])
+
+    async with asyncio.timeout(60), AsyncExitStack() as callers:
+        async with door(reading, Limits(grace_seconds=300, stalled_seconds=0.1)) as server:
+            caller = await callers.enter_async_context(calling(server))
+            await caller.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12")
+            await entered.wait()
+        code, status = await caller.hear()
+    assert (code, status["reason"], heard) == (408, "Timeout", ["http.disconnect"])
+
+
 async def test_a_request_whose_client_stopped_sending_is_ended_as_gone_when_the_grace_is_over() -> None:
     entered = asyncio.Event()
     heard: list[str] = []

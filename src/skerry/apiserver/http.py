@@ -8,9 +8,9 @@
   out is gone for every new connection.
 * **Strangers are bounded.** So many handshakes run at once and so long; the others wait in the
   kernel's queue.
-* **Stopping.** No new connections; idle ones close; running requests get their time; the
-  application ends its watches (``on_stop``); what is left after the grace is cut. A client that
-  does not answer the goodbye of TLS holds nobody up.
+* **Stopping.** No new connections; idle ones close; running requests get their time, but not
+  those whose client stopped sending; the application ends its watches (``on_stop``); what is left
+  after the grace is cut. A client that does not answer the goodbye of TLS holds nobody up.
 
 Signals, lifespans and workers are the composing process's.
 """
@@ -162,11 +162,24 @@ class Door:
             connection.shutdown()
         if self._on_stop is not None:
             self._on_stop()
-        if unfinished := await _finished(shared, self._limits.grace_seconds):
+        if unfinished := await _graceful(shared, self._limits):
             log.warning("requests were cut", requests=len(unfinished))
         else:
             await _gone(shared, self._limits.linger_seconds)
         await _cut(shared)
+
+
+async def _graceful(shared: Shared, limits: Limits) -> set[asyncio.Task[None]]:
+    """Wait until no request runs, at most for the grace, and not for bodies that do not come; returns what still runs."""
+    left = limits.grace_seconds
+    while True:
+        for connection in list(shared.connections):
+            if isinstance(connection, Connection):
+                connection.look_for_body()
+        pause = min(left, limits.stalled_seconds)
+        unfinished, left = await _finished(shared, pause), left - pause
+        if not unfinished or left <= 0:
+            return unfinished
 
 
 async def _finished(shared: Shared, seconds: float) -> set[asyncio.Task[None]]:

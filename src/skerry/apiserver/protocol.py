@@ -40,8 +40,8 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Limits:
     """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once.
 
-    When the server stops, running requests have ``grace_seconds`` to finish; then clients have ``linger_seconds``
-    to take what is still under way to them, and to say goodbye.
+    When the server stops, running requests have ``grace_seconds`` to finish, but one whose body stopped coming only
+    ``stalled_seconds``; then clients have ``linger_seconds`` to take what is still under way to them, and to say goodbye.
     """
 
     head_bytes: int = 64 * 1024
@@ -52,6 +52,7 @@ class Limits:
     shutdown_seconds: float = 5.0
     handshakes: int = 512
     grace_seconds: float = 10.0
+    stalled_seconds: float = 1.0
     linger_seconds: float = 0.5
     backlog: int = 2048
 
@@ -88,6 +89,7 @@ class Connection(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {}
         self._in_head = True
         self._received = 0
+        self._known = 0
         self._overdue: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
@@ -149,6 +151,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._received = 0
+
+    def look_for_body(self) -> None:
+        """Refuse a request whose body is not complete and got no further since the last look."""
+        if self._in_head or self.transport.is_closing() or self.flow.read_paused:
+            return
+        if self._received == self._known:
+            self._refuse(408, "Timeout", "the server stops, and the rest of the request's body does not come")
+        self._known = self._received
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
