@@ -31,6 +31,8 @@ def test_the_example_becomes_ready_and_goes_without_a_trace(up: Server) -> None:
     line = up.kubectl("get", "cluster", "-n", "demo", "team-a.first", "--no-headers").split()
     assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "2/2"]
     assert "NotFound" in up.kubectl("get", "--raw", "/k8s/demo/api/v1/namespaces/nothing", ok=False)
+    told = up.kubectl("events", "-n", "demo", "--for=cluster/team-a.first", "--watch=false")
+    assert "Provisioning" in told
     machines = up.kubectl("get", "--raw", "/k8s/demo/apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/machines")
     assert machines.count('"cluster.x-k8s.io/cluster-name":"first"') == 3
     up.kubectl("delete", "-f", EXAMPLE, "--timeout=120s")

@@ -51,6 +51,7 @@ from skerry.restapi.request import Receive
 from skerry.restapi.response import Send
 from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
+from skerry.runtime.events import expire
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
@@ -154,6 +155,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
         owner.spawn(GarbageCollector(client).run(), "garbage")
+        owner.spawn(expire(client, clock), "events")
         owner.spawn(controllers(client, clock), "controllers")
         admin = connection(keys.admin(clock.now()))
         log.info("serving", address=address, data=str(settings.data))

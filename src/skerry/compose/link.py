@@ -128,6 +128,7 @@ async def gateway(
             owner.spawn(managements.run(), "managementclusters")
             owner.spawn(pushing.run(), "desired")
             owner.spawn(judging.run(), "health")
+            owner.spawn(health.recorder.run(), "events")
             yield Link(routes, proxies, port, servicer.statistics)
     finally:
         routes.end_all()

@@ -15,9 +15,11 @@ from skerry.kinds.common import GROUP, VERSION
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
+from skerry.runtime.events import Recorder, changed
 from skerry.runtime.informer import Informer
 from skerry.tunnel import link_pb2 as pb
 
+MANAGER = "skerry-gateway"
 MANAGEMENT_CLUSTERS = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
 
 
@@ -30,6 +32,7 @@ class Health:
         self._routes = routes
         self._informer = informer
         self._clock = clock
+        self.recorder = Recorder(client, MANAGER, clock)
         self._problems: dict[str, str] = {}
         self._patient_until = clock.monotonic() + patience
         self._seen: set[str] = set()
@@ -58,11 +61,12 @@ class Health:
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
-                await self._client.patch(
-                    MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager="skerry-gateway"
-                )
+                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager=MANAGER)
             except NotFound:
                 return None
+            for each in changed(obj.get("status"), status, ("Connected", "Healthy")):
+                if each["reason"] != "NeverConnected":
+                    self.recorder.tell(obj, each["reason"], each["message"], warning=each["status"] != "True")
         return None
 
 

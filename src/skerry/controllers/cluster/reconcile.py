@@ -28,6 +28,7 @@ from skerry.controllers.cluster.plan import (
     RemoveFinalizer,
     plan,
 )
+from skerry.controllers.cluster.stages import is_trouble
 from skerry.controllers.cluster.world import FINALIZER
 from skerry.kinds.cluster import ClusterStatus
 from skerry.kinds.common import API_VERSION, Condition
@@ -40,6 +41,7 @@ from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
+from skerry.runtime.events import Recorder, changed
 from skerry.runtime.informer import Informer
 
 MANAGER = "skerry-lifecycle"
@@ -55,7 +57,7 @@ class ClusterController:
     ) -> None:
         """Nothing happens before ``run``."""
         self._client, self._epoch, self._clock = client, epoch, clock or SystemClock()
-        self._options = options
+        self._options, self._recorder = options, Recorder(client, MANAGER, self._clock)
         self._informers = {
             ref.plural: Informer(client, ref)
             for ref in (refs.CLUSTERS, refs.POOLS, refs.SETS, refs.OBSERVED, refs.MANAGEMENT, refs.CLASSES, refs.PROVISIONERS)
@@ -76,6 +78,7 @@ class ClusterController:
         async with TaskOwner("cluster controller") as owner:
             for name, informer in found.items():
                 owner.spawn(informer.run(), name)
+            owner.spawn(self._recorder.run(), "events")
             await Controller("cluster", sources, self.reconcile, options=self._options, clock=self._clock).run()
 
     async def reconcile(self, key: str) -> float | None:
@@ -160,6 +163,8 @@ class ClusterController:
         except NotFound:
             return
         look.raw[(plural, name)] = answer
+        for each in changed(found.get("status"), body, ("Ready",)):
+            self._recorder.tell(answer, each["reason"], each["message"], warning=is_trouble(status))
 
     def _failed(self, look: Look, made: Plan, error: ApiError) -> Plan:
         """The report on a plan that could not be followed: as before, and why."""

@@ -217,6 +217,15 @@ def workers_ready(world: World) -> Condition:
     return Condition("WorkersReady", "True", "MachinesReady", "the machines of every node pool are ready")
 
 
+def is_trouble(status: ClusterStatus | NodePoolStatus) -> bool:
+    """Whether a status tells of something that will not come right by waiting."""
+    reasons = {each.reason for each in status.conditions if each.type == "Ready"}
+    refused = any(each.type == "Accepted" and each.status == "False" for each in status.conditions)
+    return (
+        refused or status.phase in {"Degraded", "Failed", "Unknown"} or not reasons.isdisjoint(("ActionFailed", "AgentAway", "ApplyFailed"))
+    )
+
+
 def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now: str) -> ClusterStatus:
     """The status of a cluster as of ``now`` (RFC 3339)."""
     answer, facts = stage(world, cluster, refused), world.own
