@@ -91,15 +91,23 @@ def test_two_servers_are_set_up_on_postgresql_as_the_page_says(tmp_path: Path) -
     assert len(servers) == 2
 
 
+COPIES = {"backup", "restore"}
+
+
 def _follow(command: str, folder: Path, database: PostgreSql, servers: dict[str, Server]) -> None:
     """Do what a line of the page says, with this test's folder, ports and socket."""
     program, *words = shlex.split(command)
     if program == "skerry":
-        options = dict(zip(words[1::2], words[2::2], strict=True))
+        verb, *files = words[: words.index("--database") if words[0] in COPIES else 1]
+        options = dict(zip(words[1 + len(files) :: 2], words[2 + len(files) :: 2], strict=True))
         address = options["--database"].replace("@db/fleet", "@/fleet") + f"?host={database.folder}"
         password = str(folder / options["--database-password-file"])
-        more = ("--database", address, "--database-password-file", password, "--keyring", str(folder / options["--keyring"]))
-        server = servers[options["--data"]] = Server(folder, *more, verb=words[0])
+        more = ["--database", address, "--database-password-file", password]
+        more += ["--keyring", str(folder / options["--keyring"])] if "--keyring" in options else []
+        if verb in COPIES:
+            subprocess.run([str(SKERRY), verb, *files, *more], cwd=folder, check=True, timeout=120)
+            return
+        server = servers[options["--data"]] = Server(folder, *more, verb=verb)
         server.data = folder / options["--data"]
         server.start()
     elif program == "kubectl":

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import subprocess
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.errors import AlreadyExists, ApiError, Forbidden, ServiceUnavailable, Unauthorized
+from skerry.machinery.errors import AlreadyExists, ApiError, Expired, Forbidden, ServiceUnavailable, Unauthorized
 from skerry.machinery.resource import Json
 from tests.e2e.server import SKERRY, Server, eventually
 from tests.store.databases import why_not
@@ -292,3 +293,30 @@ async def test_a_server_with_a_keyring_of_its_own_serves_no_secret_and_writes_no
                 await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stranger"}}, "default")
     finally:
         stranger.stop()
+
+
+async def skerry(*arguments: str) -> None:
+    running = await asyncio.create_subprocess_exec(SKERRY, *arguments)
+    assert await asyncio.wait_for(running.wait(), 120) == 0
+
+
+async def test_a_backup_is_restored_while_both_servers_run(replicas: list[Server], database: PostgreSql, tmp_path: Path) -> None:
+    file = str(tmp_path / "copy.db")
+    options = ("--database", database.dsn(), "--keyring", str(replicas[0].data.parent.parent / "keyring.json"))
+    async with clients(replicas) as (one, two):
+        await one.create(GROUPS, group("kept"))
+        await one.create(SECRETS, {"metadata": {"name": "shut", "namespace": "default"}, "stringData": {"word": "before"}})
+        await skerry("backup", file, *options[:2])
+        await two.create(GROUPS, group("late"))
+        lost = await two.patch(SECRETS, "shut", "default", PatchKind.MERGE, {"stringData": {"word": "after"}})
+        await skerry("restore", file, *options)
+        for client in (one, two):
+            names = {item["metadata"]["name"] for item in (await client.list(GROUPS))["items"]}
+            assert "kept" in names
+            assert "late" not in names
+            secret = await client.get(SECRETS, "shut", namespace="default")
+            assert secret["data"]["word"] == b64encode(b"before").decode()
+            with pytest.raises(Expired):
+                await anext(client.watch(GROUPS, resource_version=lost["metadata"]["resourceVersion"]))
+        await two.create(GROUPS, group("late"))
+        assert (await one.get(GROUPS, "late"))["metadata"]["name"] == "late"

@@ -143,7 +143,8 @@ async def test_a_key_is_rotated_under_load_across_a_kill_and_every_write_is_stil
     await asyncio.to_thread(server.start)
     async with client_of(server) as client:
         again = await client.list(SECRETS, "default")
-    assert {each["metadata"]["name"]: each["data"]["k"] for each in again["items"]} == there
+    # what a cancelled writer had sent may have come in after the first list
+    assert there.items() <= {each["metadata"]["name"]: each["data"]["k"] for each in again["items"]}.items()
 
 
 @pytest.mark.parametrize("fate", ["away", "another", "damaged"])

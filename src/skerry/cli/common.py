@@ -46,6 +46,21 @@ Kubeconfig = Annotated[Path, typer.Option("--kubeconfig", envvar="KUBECONFIG", h
 Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
 LogLevel = Annotated[Level, typer.Option("--log-level", help="How much is logged.")]
 
+Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the keys that encrypt Secrets; by default in the data folder.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="SKERRY_DATABASE",
+        show_envvar=False,
+        help="A PostgreSQL database (postgresql://user@host/name), which several servers may share; without it, one in the data folder.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--database-password-file", help="File that holds the password of the database, which may also come as for psql."),
+]
+
 
 def fail(why: object) -> NoReturn:
     """End with exit code 1 and say why: a text, or the error that keeps the program from its work."""

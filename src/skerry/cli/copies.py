@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from skerry.cli.common import Form, Output, fail, show
+from skerry.cli.common import Database, Form, Keyring, Output, PasswordFile, fail, show
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder of the server.")]
-Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the keys that encrypt Secrets; by default in the data folder.")]
 
 
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write; one that is there is replaced when the new one is whole.")],
     data: Data = Path(".skerry"),
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     output: Form = Output.TABLE,
 ) -> None:
-    """Copy the database into one file, as it is at one moment, whether the server runs or not.
+    """Copy the database into one file, as it is at one moment, whether servers run or not.
 
     Secrets are in it encrypted; the keyring and the certificates are not in it.
     """
@@ -28,7 +29,7 @@ def backup(
     from skerry.compose.settings import ServerSettings
 
     try:
-        facts = back_up(ServerSettings(data.resolve()), file)
+        facts = back_up(ServerSettings(data.resolve(), database_url=database, database_password=database_password_file), file)
     except CANNOT_COPY as error:
         fail(error)
     keys = f"encrypted with key {', '.join(facts.keys)}" if facts.keys else "nothing encrypted"
@@ -39,22 +40,30 @@ def restore(
     file: Annotated[Path, typer.Argument(help="A file that skerry backup wrote.")],
     data: Data = Path(".skerry"),
     keyring: Keyring = None,
+    database: Database = "",
+    database_password_file: PasswordFile = None,
     without_keys: Annotated[
         bool, typer.Option("--without-keys", help="Restore although the keyring lacks a key: those Secrets stay shut.")
     ] = False,
     output: Form = Output.TABLE,
 ) -> None:
-    """Put a backup in the place of the database of a server that does not run.
+    """Put a backup, of either kind of database, in the place of what a database holds.
 
-    The file is held against its checksum before anything is touched, and the database that is replaced is kept beside it.
-    Revisions jump ahead, so that everybody who watches begins anew.
+    The file is held against its checksum before anything is touched. The server of an embedded database must not run, and the
+    file that is replaced is kept beside it; servers over PostgreSQL go on with what was restored. Revisions jump ahead, so that
+    everybody who watches begins anew.
     """
     from dataclasses import asdict
 
     from skerry.compose.copies import CANNOT_COPY, put_back
     from skerry.compose.settings import ServerSettings
 
-    settings = ServerSettings(data.resolve(), keyring_file=keyring and keyring.resolve())
+    settings = ServerSettings(
+        data.resolve(),
+        keyring_file=keyring and keyring.resolve(),
+        database_url=database,
+        database_password=database_password_file,
+    )
     try:
         facts, done = put_back(settings, file, without_keys=without_keys)
     except CANNOT_COPY as error:

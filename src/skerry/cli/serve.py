@@ -10,28 +10,14 @@ from typing import Annotated
 
 import typer
 
-from skerry.cli.common import Level, LogLevel, fail, on_stop
+from skerry.cli.common import Database, Keyring, Level, LogLevel, PasswordFile, fail, on_stop
 from skerry.compose.settings import ServerSettings
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys and logs.")]
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
 GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
-Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the keys that encrypt Secrets; by default in the data folder.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
-Database = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        envvar="SKERRY_DATABASE",
-        show_envvar=False,
-        help="A PostgreSQL database (postgresql://user@host/name), which several servers may share; without it, one in the data folder.",
-    ),
-]
-PasswordFile = Annotated[
-    Path | None,
-    typer.Option("--database-password-file", help="File that holds the password of the database, which may also come as for psql."),
-]
 
 
 def up(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+from skerry.compose.database import address
 from skerry.compose.settings import ServerSettings
 from skerry.kit.clock import rfc3339
 from skerry.pki.authority import PkiError
@@ -24,11 +26,14 @@ def back_up(settings: ServerSettings, file: Path) -> Facts:
     """Copy the database as of now into a file; raises one of CANNOT_COPY."""
     if not file.parent.is_dir():
         raise StoreError(f"{file.parent} is no folder")
+    made = rfc3339(datetime.now(UTC))
+    if settings.shared:
+        from skerry.store.postgres import backup as postgres
+
+        return asyncio.run(postgres.backup(address(settings), file, made))
     if not settings.database.exists():
-        raise StoreError(
-            f"{settings.database} does not exist; objects in PostgreSQL are backed up with pg_dump, the keyring apart from them"
-        )
-    return backup(settings.database, file, rfc3339(datetime.now(UTC)))
+        raise StoreError(f"{settings.database} does not exist; say with --database which one, if the objects are in PostgreSQL")
+    return backup(settings.database, file, made)
 
 
 def put_back(settings: ServerSettings, file: Path, *, without_keys: bool) -> tuple[Facts, Restored]:
@@ -40,6 +45,10 @@ def put_back(settings: ServerSettings, file: Path, *, without_keys: bool) -> tup
             f"Secrets in {file} are encrypted with key {', '.join(missing)}, which {settings.keyring} does not hold:"
             " put the keyring of that time there first, or go on without them with --without-keys"
         )
+    if settings.shared:
+        from skerry.store.postgres import backup as postgres
+
+        return facts, asyncio.run(postgres.restore(file, address(settings)))
     return facts, restore(file, settings.database)
 
 

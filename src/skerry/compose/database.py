@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from skerry.compose.settings import ServerSettings
 from skerry.store.contract import Store, StoreError
 from skerry.store.files import FileLock
 from skerry.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from skerry.store.postgres.server import Address
 
 SCHEMES = ("postgresql://", "postgres://")
 
@@ -30,12 +34,18 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Store]:
 
 
 async def _postgres(settings: ServerSettings) -> Store:
-    from skerry.store.postgres.server import Address
     from skerry.store.postgres.store import PostgresStore
+
+    return await PostgresStore.open(address(settings))
+
+
+def address(settings: ServerSettings) -> Address:
+    """Where a database that is shared is; raises StoreError or OSError."""
+    from skerry.store.postgres.server import Address
 
     if not settings.database_url.startswith(SCHEMES):
         raise StoreError("the address of a database begins with postgresql://")
     password = None
     if settings.database_password is not None:
         password = settings.database_password.read_text().rstrip("\r\n")
-    return await PostgresStore.open(Address(settings.database_url, password))
+    return Address(settings.database_url, password)

@@ -63,13 +63,11 @@ def backup(database: Path, copy: Path, made: str) -> Facts:
     part = copy.with_name(copy.name + ".part")
     try:
         _copy(database, part, made)
-        facts = verify(part)
-        part.replace(copy)
-        _sync(copy.parent)
+        facts = appear(part, copy)
     except sqlite3.Error as error:
         raise explain(error, part if part.exists() else database) from error
     finally:
-        _remove(part)
+        remove(part)
     return facts
 
 
@@ -83,34 +81,47 @@ def restore(copy: Path, database: Path) -> Restored:
     lock = FileLock(database)
     part = database.with_name(database.name + ".part")
     try:
-        _remove(part)
+        remove(part)
         part.touch(mode=0o600)
         shutil.copyfile(copy, part)
         _strip(part)
         known = _newest(database)
         restored = _open_epoch(part, known)
-        _sync(part)
+        sync(part)
         kept = _set_aside(database)
         part.replace(database)
-        _sync(database.parent)
+        sync(database.parent)
     except sqlite3.Error as error:
         raise explain(error, database) from error
     finally:
-        _remove(part)
+        remove(part)
         lock.release()
     return Restored(restored[0], restored[1], restored[2], kept)
 
 
+def appear(part: Path, copy: Path) -> Facts:
+    """Put a backup that was just written in its place, once it agrees with its checksum."""
+    facts = verify(part)
+    part.replace(copy)
+    sync(copy.parent)
+    return facts
+
+
 def _copy(database: Path, part: Path, made: str) -> None:
-    _remove(part)
+    remove(part)
     part.touch(mode=0o600)
     with closing(connect(database, durable=True)) as source, closing(sqlite3.connect(part)) as target:
         source.backup(target)  # one step, one snapshot; the writer goes on
         target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
-        target.execute("CREATE TABLE backup (made TEXT NOT NULL, checksum TEXT NOT NULL)")
-        target.execute("INSERT INTO backup VALUES (?, ?)", (made, _checksum(target)))
-        target.commit()
-    _sync(part)
+        stamp(target, made)
+    sync(part)
+
+
+def stamp(target: sqlite3.Connection, made: str) -> None:
+    """Make a backup out of a database that is whole: note when it was made and what it holds."""
+    target.execute("CREATE TABLE backup (made TEXT NOT NULL, checksum TEXT NOT NULL)")
+    target.execute("INSERT INTO backup VALUES (?, ?)", (made, _checksum(target)))
+    target.commit()
 
 
 def verify(copy: Path) -> Facts:
@@ -183,7 +194,7 @@ def _set_aside(database: Path) -> Path | None:
     if not database.exists():
         return None
     kept = database.with_name(database.name + ".before-restore")
-    _remove(kept)
+    remove(kept)
     for suffix in SIDE_FILES:
         with suppress(FileNotFoundError):
             Path(f"{database}{suffix}").replace(f"{kept}{suffix}")
@@ -191,12 +202,14 @@ def _set_aside(database: Path) -> Path | None:
     return kept
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a database and its side files, if they are there."""
     for suffix in ("", *SIDE_FILES):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or what a folder says of its files, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

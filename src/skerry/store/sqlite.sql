@@ -93,6 +93,10 @@ DELETE FROM log WHERE revision IN (
     SELECT revision FROM log WHERE revision > :from AND revision <= :until AND verb = 'delete'
 );
 
+-- name: every_object
+-- All current objects, for another dialect.
+SELECT l.revision, l.organization, l.resource, l.namespace, l.name, l.value FROM current c JOIN log l ON l.revision = c.revision;
+
 -- name: count
 -- How many objects there are.
 SELECT count(*) FROM current;

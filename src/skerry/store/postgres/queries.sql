@@ -98,3 +98,30 @@ WHERE organization = $1 AND resource = $2 AND sequence > $3 ORDER BY sequence LI
 -- name: buried
 -- The sequence number up to which tombstones are forgotten.
 SELECT buried FROM latest_counter;
+
+-- name: every_object
+-- All current objects, for a copy.
+SELECT l.revision, l.organization, l.resource, l.namespace, l.name, l.value FROM present p JOIN log l ON l.revision = p.revision;
+
+-- name: lock_counter
+-- Let no batch in until this transaction ends.
+SELECT FROM counter FOR UPDATE;
+
+-- name: clear
+-- Forget every object and every latest value; a restore puts others in their place.
+TRUNCATE log, present, latest;
+
+-- name: point_at_all
+-- Each entry of a restored log is a current object; returns how many there are.
+WITH pointed AS (
+    INSERT INTO present SELECT organization, resource, namespace, name, revision FROM log RETURNING 1
+) SELECT count(*) FROM pointed;
+
+-- name: count_anew
+-- After a restore: as far as the copy or this database had come, whichever is further; all that is there is current.
+WITH gone AS (UPDATE past SET swept = greatest(swept, $1))
+UPDATE counter SET revision = greatest(revision, $1), objects = $2;
+
+-- name: forget_writers
+-- Nobody sends a batch again after a day.
+DELETE FROM writer WHERE at < now() - interval '1 day';

@@ -253,6 +253,7 @@ async def _prepare(server: Server) -> None:
             connection = await server.connect(MIGRATION_SECONDS)
             try:
                 await migrate(connection, server.address)
+                await connection.execute(SQL["forget_writers"])
             finally:
                 await connection.close(timeout=5)
         except asyncpg.CannotConnectNowError as error:
