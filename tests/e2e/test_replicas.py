@@ -28,6 +28,7 @@ from tests.store.databases import why_not
 
 GROUPS = Ref("fleet.skerry.dev", "v1alpha1", "clustergroups", namespaced=False)
 SECRETS = Ref("", "v1", "secrets")
+SITES = Ref("fleet.skerry.dev", "v1alpha1", "managementclusters", namespaced=False)
 WRITES = 60
 
 
@@ -50,7 +51,9 @@ def replicas(database: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> 
     try:
         for name in ("one", "two"):
             (folder / name).mkdir()
-            server = Server(folder / name, "--database", database.dsn(), "--keyring", str(folder / "keyring.json"), verb="server")
+            simulated = not made  # the first one runs the simulated site, whose agent is connected to it alone
+            options = ["--database", database.dsn(), "--keyring", str(folder / "keyring.json"), *["--sim"] * simulated]
+            server = Server(folder / name, *options, verb="up" if simulated else "server")
             if made:
                 shutil.copytree(made[0].data / "pki", server.data / "pki")
             made.append(server)
@@ -189,6 +192,31 @@ async def test_an_owner_that_stands_still_for_longer_than_its_lease_is_replaced_
         assert (await living.get(GROUPS, "afterwards"))["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
         lease = await living.get(Ref("coordination.k8s.io", "v1", "leases"), "controllers", "skerry-system")
     assert lease["spec"]["leaseTransitions"] == epoch + 1
+
+
+async def test_an_agent_belongs_to_the_server_that_it_dialled_until_that_one_is_gone(replicas: list[Server]) -> None:
+    phases: list[str] = []
+    one, _ = replicas
+    async with clients(replicas) as (_, living), TaskOwner("test") as owner, asyncio.timeout(240):
+
+        async def follow() -> None:
+            while True:
+                async for event in living.watch(SITES, fields="metadata.name=demo", bookmarks=False):
+                    phase = event.object["status"]["phase"]
+                    if phases[-1:] != [phase]:
+                        phases.append(phase)
+
+        async def until(phase: str) -> None:
+            while phases[-1:] != [phase]:  # noqa: ASYNC110 another task's state
+                await asyncio.sleep(0.05)
+
+        owner.spawn(follow(), "watch")
+        await until("Connected")
+        one.stop(signal.SIGKILL)
+        await until("Disconnected")
+        await asyncio.to_thread(one.start)
+        await until("Connected")
+    assert phases == ["Connected", "Disconnected", "Connected"]
 
 
 async def test_a_restart_of_the_database_is_ridden_through_by_both(replicas: list[Server], database: PostgreSql) -> None:

@@ -20,7 +20,7 @@ from skerry.apiserver.protocol import Limits
 from skerry.client.connection import Connection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
-from skerry.compose.link import Link, gateway
+from skerry.compose.link import Link, Options, gateway
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration, new_token
@@ -240,7 +240,7 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> 
     async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
         async with gateway(
-            api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, heartbeat_seconds=heartbeat_seconds
+            api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, Options(heartbeat_seconds=heartbeat_seconds)
         ) as link:
             registration = Registration(client, authority, f"127.0.0.1:{link.port}", clock)
             front = Door(

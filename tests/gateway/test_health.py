@@ -59,6 +59,14 @@ def test_a_status_that_is_true_is_not_written_again_and_times_move_only_with_the
     assert times == {"Connected": rfc3339(NOW), "Healthy": rfc3339(later)}
 
 
+def test_the_gateway_of_a_session_is_told_and_another_one_is_another_session() -> None:
+    first = next_status({"metadata": {}}, HERE, "", NOW, "a")
+    assert first["agent"] == {"version": "1.0", "gateway": "a", "connectedSince": rfc3339(NOW)}
+    later = NOW + timedelta(hours=1)
+    assert next_status({"metadata": {}, "status": first}, HERE, "", later, "a") == first
+    assert next_status({"metadata": {}, "status": first}, HERE, "", later, "b")["agent"]["connectedSince"] == rfc3339(later)
+
+
 def test_conditions_of_others_are_left_alone() -> None:
     other = {"type": "Licensed", "status": "True"}
     assert other in after({"conditions": [other]}, HERE)["conditions"]

@@ -6,10 +6,13 @@ The data folder belongs to one process either way: keys, tokens and the audit lo
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skerry.compose.settings import ServerSettings
+from skerry.pki.files import write_secret
 from skerry.store.contract import Store, StoreError
 from skerry.store.files import FileLock
 from skerry.store.sqlite import SqliteStore
@@ -31,6 +34,14 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Store]:
             yield store
         finally:
             await store.close()
+
+
+def replica(folder: Path) -> str:
+    """The name of this server among those that share a database: made once, and kept in its data folder."""
+    path = folder / "replica"
+    if not path.exists():
+        write_secret(path, secrets.token_hex(4).encode())
+    return path.read_text()
 
 
 async def _postgres(settings: ServerSettings) -> Store:

@@ -28,9 +28,9 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
-from skerry.compose.database import opened
+from skerry.compose.database import opened, replica
 from skerry.compose.encryption import encrypted, offer_keys
-from skerry.compose.link import controllers, free_lease, gateway
+from skerry.compose.link import Options, controllers, free_lease, gateway
 from skerry.compose.settings import ServerSettings
 from skerry.compose.statistics import offer_statistics
 from skerry.gateway.front import Front
@@ -145,8 +145,9 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         if not settings.shared:
             await free_lease(client)  # the lock on the database proves that its former holder is gone
         listen = f"{_bracketed(settings.host)}:{settings.gateway_port}"
+        options = Options(identity=replica(settings.data) if settings.shared else "")
         link = await stack.enter_async_context(
-            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock)
+            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock, options)
         )
         offer_statistics(api, settings, {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics}, link.routes)
         dial = f"{shown}:{link.port}"

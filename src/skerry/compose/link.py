@@ -21,6 +21,7 @@ from skerry.controllers.places.reconcile import PlacesController
 from skerry.gateway.desired import MANIFESTSETS, Desired
 from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health
 from skerry.gateway.inventory import Inventory
+from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
@@ -67,6 +68,14 @@ class Link:
     statistics: Callable[[], dict[str, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a gateway runs. ``identity`` tells it from others over the same store, restarts included; empty where there are none."""
+
+    heartbeat_seconds: int = HEARTBEAT_SECONDS
+    identity: str = ""
+
+
 @contextlib.asynccontextmanager
 async def gateway(
     api: ApiServer,
@@ -76,8 +85,7 @@ async def gateway(
     proxies: ProxyCalls,
     address: str,
     clock: Clock,
-    *,
-    heartbeat_seconds: int = HEARTBEAT_SECONDS,
+    options: Options | None = None,
 ) -> AsyncIterator[Link]:
     """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment."""
 
@@ -85,11 +93,13 @@ async def gateway(
         rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
         return [rows[place].decode() for place in rows.irange((management_cluster, ""), (management_cluster + "\0", ""))]
 
-    routes = proxies.routes
+    options = options or Options()
+    heartbeat_seconds, routes = options.heartbeat_seconds, proxies.routes
     inventory = Inventory(lambda values: api.put_latest(observedobject.RESOURCE, values), known, clock)
     sets, managements = Informer(client, MANIFESTSETS), Informer(client, MANAGEMENT_CLUSTERS)
     desired = Desired(client, routes, sets, clock)
-    health = Health(client, routes, managements, clock, patience=heartbeat_seconds * MISSED_BEATS)
+    presence = Presence(client, options.identity, clock) if options.identity else None
+    health = Health(client, routes, managements, clock, patience=heartbeat_seconds * MISSED_BEATS, presence=presence)
     pushing = Controller("desired", [Source(sets)], desired.reconcile)
     judging = Controller("health", [Source(managements)], health.reconcile)
 
@@ -124,11 +134,8 @@ async def gateway(
     await server.start()
     try:
         async with TaskOwner("gateway") as owner:
-            owner.spawn(sets.run(), "manifestsets")
-            owner.spawn(managements.run(), "managementclusters")
-            owner.spawn(pushing.run(), "desired")
-            owner.spawn(judging.run(), "health")
-            owner.spawn(health.recorder.run(), "events")
+            for part in (sets, managements, pushing, judging, health.recorder, *((presence,) if presence else ())):
+                owner.spawn(part.run(), f"gateway/{type(part).__name__}")
             yield Link(routes, proxies, port, servicer.statistics)
     finally:
         routes.end_all()

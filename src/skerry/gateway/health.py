@@ -1,7 +1,8 @@
 """Whether a management cluster is connected, written into its status when that changes, never at a heartbeat.
 
 A gateway that has just started knows of no agent. For as long as an agent may be silent without
-being given up, those that were connected to the gateway before it are not called away.
+being given up, those that were connected to the gateway before it are not called away. With
+several gateways each judges its own agents, and those whose gateway gives no sign of life.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import datetime
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
+from skerry.gateway.presence import EVERY_SECONDS, Presence
 from skerry.gateway.routes import Route, Routes
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kit.clock import Clock, rfc3339
@@ -26,8 +28,13 @@ MANAGEMENT_CLUSTERS = Ref(GROUP, VERSION, "managementclusters", namespaced=False
 class Health:
     """Keeps the status of management clusters true."""
 
-    def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock, *, patience: float) -> None:
-        """``informer`` follows the ManagementClusters; ``patience`` are the seconds in which agents come back after a start."""
+    def __init__(
+        self, client: Client, routes: Routes, informer: Informer, clock: Clock, *, patience: float, presence: Presence | None = None
+    ) -> None:
+        """``informer`` follows the ManagementClusters; ``patience`` are the seconds in which agents come back after a start.
+
+        ``presence`` knows the other gateways, None where there can be none.
+        """
         self._client = client
         self._routes = routes
         self._informer = informer
@@ -36,6 +43,7 @@ class Health:
         self._problems: dict[str, str] = {}
         self._patient_until = clock.monotonic() + patience
         self._seen: set[str] = set()
+        self._presence = presence
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
         """Take a heartbeat; True if something changed that the status must show."""
@@ -53,11 +61,14 @@ class Health:
         route = self._routes.get(name)
         if route is not None:
             self._seen.add(name)
+        elif self._presence and self._presence.elsewhere(((obj.get("status") or {}).get("agent") or {}).get("gateway", "")):
+            return EVERY_SECONDS
         elif name not in self._seen and (obj.get("status") or {}).get("phase") == "Connected":
             wait = self._patient_until - self._clock.monotonic()
             if wait > 0:
                 return wait
-        status = next_status(obj, route, self._problems.get(name, ""), self._clock.now())
+        gateway = self._presence.identity if self._presence else ""
+        status = next_status(obj, route, self._problems.get(name, ""), self._clock.now(), gateway)
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
@@ -70,7 +81,7 @@ class Health:
         return None
 
 
-def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> Json:
+def next_status(obj: Json, route: Route | None, problem: str, now: datetime, gateway: str = "") -> Json:
     """The status that is true now (pure)."""
     before: Json = obj.get("status") or {}
     status = {**before, "observedGeneration": obj["metadata"].get("generation", 0)}
@@ -84,9 +95,10 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime) -> 
     else:
         status["phase"] = "Connected"
         status["kubernetesVersion"] = route.hello.kubernetes_version
-        same = (before.get("agent") or {}).get("version") == route.hello.agent_version and before.get("phase") == "Connected"
-        since = before["agent"]["connectedSince"] if same else rfc3339(now)
-        status["agent"] = {"version": route.hello.agent_version, "connectedSince": since}
+        agent = {"version": route.hello.agent_version, **({"gateway": gateway} if gateway else {})}
+        known = dict(before.get("agent") or {})
+        since = known.pop("connectedSince", None) if before.get("phase") == "Connected" else None
+        status["agent"] = {**agent, "connectedSince": since if since and known == agent else rfc3339(now)}
         connected = Verdict("True", "AgentConnected", "its agent holds a session")
         healthy = Verdict("True", "ApiReachable", "its API answers its agent")
         if problem:

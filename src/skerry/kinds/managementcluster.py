@@ -32,6 +32,7 @@ class Agent(Shape):
 
     version: Annotated[str, doc("Version of the agent.")] = ""
     connected_since: Annotated[str, doc("When the present session began.", format="date-time")] = ""
+    gateway: Annotated[str, doc("The gateway that holds the session, where there may be several.")] = ""
 
 
 class ManagementClusterStatus(Shape):
