@@ -108,6 +108,24 @@ async def test_moving_a_cluster_needs_the_right_in_both_groups(server: People) -
     assert await move(server, "p.a", "blue", "ann") == 200
 
 
+@pytest.mark.parametrize("scope", [("ManagementCluster", "sv-1"), ("Cluster", "p.a", "sv-1")])
+async def test_rights_on_the_cluster_alone_do_not_move_it(server: People, scope: tuple[str, ...]) -> None:
+    await fleet(server)
+    await server.grant("cluster.edit", "ann", *scope)
+    at, media = path("clusters", "sv-1", "p.a"), "application/merge-patch+json"
+    assert (await server("ann", "PATCH", at, {"metadata": {"labels": {"a": "b"}}}, media=media)).code == 200
+    refused = await server("ann", "PATCH", at, {"spec": {"clusterGroup": "blue"}}, media=media)
+    assert (refused.code, "needs the right on cluster group blue" in refused.json["message"]) == (403, True)
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "blue")
+    refused = await server("ann", "PATCH", at, {"spec": {"clusterGroup": "blue"}}, media=media)
+    assert (refused.code, "needs the right on cluster group red" in refused.json["message"]) == (403, True)
+    whole = (await server("ann", "GET", at)).json
+    whole["spec"]["clusterGroup"] = "blue"
+    assert (await server("ann", "PUT", at, whole)).code == 403
+    await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
+    assert (await server("ann", "PUT", at, whole)).code == 200
+
+
 async def test_a_new_object_is_judged_by_where_it_will_stand(server: People) -> None:
     await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
     assert (await server.make(cluster("p.a", "blue"), "ann")).code == 403

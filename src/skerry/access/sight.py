@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
-from skerry.access.scopes import BINDINGS, DERIVED, ORGANIZATION, ROLES, TOKENS, Scope, chain, key_of, owned
+from skerry.access.scopes import BINDINGS, CLUSTERS, DERIVED, ORGANIZATION, ROLES, TOKENS, Scope, chain, group_of, key_of, owned
 from skerry.kinds.common import GROUP
 from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
 
@@ -105,6 +105,17 @@ class ObjectSight:
         """Whether he may do it to an object."""
         scopes = chain(self._key, item, self._index.groups)
         return self._bound().allow(scopes, item.place[1]) and (self._limit is ALL or self._limit.allow(scopes, item.place[1]))
+
+    def missing_to_move(self, old: Shown, new: Shown) -> str:
+        """The cluster group, of both that a cluster is moved between, on which he may not do it to clusters."""
+        if self._key != CLUSTERS:
+            return ""
+        groups = {group_of(old.value), group_of(new.value)}
+        for group in sorted(groups) if len(groups) > 1 else ():
+            scopes = (ORGANIZATION, Scope("ClusterGroup", "", group))
+            if not (self._bound().allow(scopes, new.place[1]) and self._limit.allow(scopes, new.place[1])):
+                return f"cluster group {group}"
+        return ""
 
     def may(self, verb: str) -> ObjectSight:
         """The same for another verb."""

@@ -100,6 +100,10 @@ class Sight(Protocol):
         """Whether he may do it to an object."""
         ...
 
+    def missing_to_move(self, old: Shown, new: Shown) -> str:
+        """On what else, in words, he would have to be allowed it to move an object from where it stood; empty if nothing lacks."""
+        ...
+
     def may(self, verb: str) -> Sight:
         """The same for another verb."""
         ...

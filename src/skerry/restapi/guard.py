@@ -29,14 +29,17 @@ def admit(call: Call, item: Item) -> None:
     raise refusal(call, call.verb)
 
 
-def admit_new(call: Call, encoded: Gapped, *, creates: bool) -> None:
-    """Check that the caller may leave an object as it is about to be stored; raises Forbidden."""
+def admit_new(call: Call, encoded: Gapped, was: Item | None, *, creates: bool) -> None:
+    """Check that the caller may leave an object as it is about to be stored, after what it was; raises Forbidden."""
     if call.sight is None:
         return
     verb = "create" if creates else call.verb
     sight = call.sight if verb == call.verb else call.sight.may(verb)
-    if not sight.allows(Item((call.namespace if call.resource.namespaced else "", call.name), 0, encoded.at("0"))):
+    item = Item((call.namespace if call.resource.namespaced else "", call.name), 0, encoded.at("0"))
+    if not sight.allows(item):
         raise refusal(call, verb, "" if creates else "not where the object would stand then")
+    if was is not None and (missing := sight.missing_to_move(was, item)):
+        raise refusal(call, verb, f"moving it needs the right on {missing} too")
 
 
 async def settle(call: Call, new: Json, old: Json | None) -> None:

@@ -173,11 +173,11 @@ def writer(call: Call, *, applies: bool = False) -> ownership.Writer:
     return ownership.Writer(manager, call.resource.api_version, now, call.subresource, quotable)
 
 
-async def store(call: Call, obj: Json, expect: int, *, delete: bool = False) -> Item:
-    """Write an object (or its removal); raises RevisionConflict. A dry run stops short of it."""
+async def store(call: Call, obj: Json, expect: int, *, delete: bool = False, was: Item | None = None) -> Item:
+    """Write an object (or its removal), over what it ``was``; raises RevisionConflict. A dry run stops short of it."""
     place = (call.namespace if call.resource.namespaced else "", call.name)
     encoded = encode(call, obj)
-    guard.admit_new(call, encoded, creates=expect == 0)
+    guard.admit_new(call, encoded, was, creates=expect == 0)
     if call.options.dry_run:
         await fresh(call, None)
         current = call.cache.rows.get(place)
@@ -349,4 +349,4 @@ async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
         # watchers are shown what was there; the caller sees his change, at the revision that it was made on
         await store(call, old, item.revision, delete=True)
         return Item(item.place, item.revision, encode(call, new).at(str(item.revision)))
-    return await store(call, new, item.revision)
+    return await store(call, new, item.revision, was=item)
