@@ -205,6 +205,30 @@ async def test_a_role_that_changes_changes_what_is_seen(server: People) -> None:
         await seen.until(lambda: seen.told()[1:] == [("ADDED", "p.c")])
 
 
+async def test_a_watch_ends_when_its_user_leaves_a_group_or_is_gone(server: People) -> None:
+    await fleet(server)
+    await server.grant("clustergroup.view", "@team", "ClusterGroup", "red")
+    await server.make(obj("users", "ann", {"groups": ["team"]}))
+    ann = (await server.make(obj("apitokens", "t", {"owner": "ann"}))).json["status"]["token"]
+    at, media = path("users", "", "ann"), "application/merge-patch+json"
+    async with watching(server, ann, CLUSTERS) as seen:
+        await seen.until(lambda: len(seen.told()) == 2)
+        await server(ADMIN, "PATCH", at, {"spec": {"displayName": "Ann"}}, media=media)
+        await server(ADMIN, "PATCH", at, {"spec": {"groups": []}}, media=media)
+        await seen.until(lambda: seen.ended)
+    assert (await server(ann, "GET", CLUSTERS)).code == 403
+    await server.grant("clustergroup.view", "ann", "ClusterGroup", "blue")
+    revision = (await server(ann, "GET", CLUSTERS)).json["metadata"]["resourceVersion"]
+    await server(ADMIN, "PATCH", at, {"spec": {"groups": ["team"]}}, media=media)
+    answer = await server(ann, "GET", CLUSTERS, watch="true", resourceVersion=revision)
+    assert [(each["type"], each["object"]["code"]) for each in answer.events] == [("ERROR", 410)], "others are to be seen now"
+    async with watching(server, ann, CLUSTERS) as seen:
+        await seen.until(lambda: len(seen.told()) == 4)
+        await server(ADMIN, "DELETE", at)
+        await seen.until(lambda: seen.ended)
+    assert (await server(ann, "GET", CLUSTERS)).code == 401
+
+
 async def test_a_watch_resumes_where_it_was_unless_the_sight_changed_since(server: People) -> None:
     await fleet(server)
     await server.grant("clustergroup.view", "ann", "ClusterGroup", "red")

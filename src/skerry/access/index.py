@@ -84,6 +84,8 @@ class Index:
         """The revision from which on changes are known: what came before was read as it stood."""
         self.credentials: set[str] = set()
         """API tokens that are good for something; a sight that was opened with another one sees nothing."""
+        self.members: dict[str, frozenset[str]] = {}
+        """Local users, with their groups of now; a sight that was opened with other groups sees nothing."""
         self.shut_out: set[str] = set()
         """Users who are let in no more."""
         self._granted: dict[Subject, dict[Scope, dict[str, int]]] = {}
@@ -125,6 +127,15 @@ class Index:
             self.groups[place] = group
         self.moved = max(self.moved, revision)
         self.announce(Change(cluster=place))
+
+    def set_user(self, name: str, groups: frozenset[str] | None, revision: int, *, disabled: bool) -> None:
+        """A local user was written, or is gone (no groups)."""
+        before = (self.members.pop(name, None), name in self.shut_out)
+        if groups is not None:
+            self.members[name] = groups
+        (self.shut_out.add if disabled else self.shut_out.discard)(name)
+        if before != (groups, disabled):
+            self._touch((("User", name),), revision)
 
     def announce(self, change: Change) -> None:
         """Tell whoever listens."""

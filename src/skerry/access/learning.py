@@ -47,18 +47,17 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
     def cluster(place: Place, value: bytes | None, revision: int) -> None:
         index.set_cluster(place, None if value is None else group_of(value), revision)
 
-    def user(place: Place, value: bytes | None, revision: int) -> None:  # noqa: ARG001 accounts have no history
+    def user(place: Place, value: bytes | None, revision: int) -> None:
         spec = None if value is None else _spec(value)
         account = (
             None
             if spec is None
             else Account(tuple(spec.get("groups") or ()), bool(spec.get("disabled")), (spec.get("passwordSecretRef") or {}).get("name", ""))
         )
-        accounts.set_user(place[1], account)
-        was_out = place[1] in index.shut_out
-        (index.shut_out.add if account is not None and account.disabled else index.shut_out.discard)(place[1])
-        if was_out != (place[1] in index.shut_out):
-            index.announce(Change(account=place[1]))
+        name = place[1]
+        accounts.set_user(name, account)
+        groups = accounts.groups_of(name)
+        index.set_user(name, None if groups is None else frozenset(groups), revision, disabled=account is not None and account.disabled)
 
     def token(place: Place, value: bytes | None, revision: int) -> None:  # noqa: ARG001 accounts have no history
         found = None if value is None else token_of(msgspec.json.decode(value))

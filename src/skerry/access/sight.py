@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from skerry.access.accounts import LOCAL_USERS
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
 from skerry.access.scopes import BINDINGS, CLUSTERS, DERIVED, ORGANIZATION, ROLES, TOKENS, Scope, chain, group_of, key_of, owned
 from skerry.kinds.common import GROUP
-from skerry.machinery.identity import Attributes, Limit, Rule, Shown, User
+from skerry.machinery.identity import AUTHENTICATED, Attributes, Limit, Rule, Shown, User
 
 OWN_TOKENS = Rule(("create", "delete", "deletecollection", "get", "list", "watch"), (GROUP,), ("apitokens",))
 """What everybody who is known may do with tokens that speak for himself."""
@@ -25,17 +26,19 @@ NOTHING = Grants(frozenset(), {})
 
 
 class Caller(NamedTuple):
-    """Whose bindings count. ``unlimited``: he needs none."""
+    """Whose bindings count. ``unlimited``: he needs none. ``local``: his groups, if he is a local user."""
 
     name: str
     subjects: tuple[Subject, ...]
     unlimited: bool
     limit: Limit | None
+    local: frozenset[str] | None
 
 
 def caller(user: User, *, unlimited: bool) -> Caller:
     """Who asks, as the index knows him."""
-    return Caller(user.name, (("User", user.name), *(("Group", group) for group in user.groups)), unlimited, user.limit)
+    local = frozenset(user.groups) - {AUTHENTICATED} if LOCAL_USERS in user.groups else None
+    return Caller(user.name, (("User", user.name), *(("Group", group) for group in user.groups)), unlimited, user.limit, local)
 
 
 class ObjectSight:
@@ -85,7 +88,10 @@ class ObjectSight:
         limit = self._caller.limit
         if limit is not None and limit.credential not in self._index.credentials:
             return False
-        return self._caller.name not in self._index.shut_out and bool(self._bound()) and bool(self._limit)
+        name, local = self._caller.name, self._caller.local
+        if name in self._index.shut_out or (local is not None and local != self._index.members.get(name)):
+            return False
+        return bool(self._bound()) and bool(self._limit)
 
     @property
     def whole(self) -> bool:
