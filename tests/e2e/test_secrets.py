@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kit.aio import Pulse
-from skerry.machinery.errors import ApiError, ServiceUnavailable
+from skerry.machinery.errors import ApiError, ServiceUnavailable, Unauthorized
 from tests.e2e.server import SKERRY, Server, eventually
 from tests.restapi.planted import Planter, secret
 
@@ -71,6 +72,23 @@ async def plant(server: Server, planter: Planter) -> bytes:
     return said
 
 
+async def use_a_token(server: Server, planter: Planter) -> None:
+    """Make an API token, which is as secret as any value, and show it: to be let in, with a letter too much, and once it is deleted."""
+    tokens = Ref("fleet.skerry.dev", "v1alpha1", "apitokens", namespaced=False)
+    async with client_of(server) as client:
+        made = await client.create(tokens, {"apiVersion": "fleet.skerry.dev/v1alpha1", "kind": "APIToken", "metadata": {"name": "t"}})
+        text = made["status"]["token"]
+        planter.values.append(text)
+        bare = replace(client.connection, certificate=None, key=None)
+        async with HttpClient(replace(bare, token=text)) as robot, HttpClient(replace(bare, token=f"{text}x")) as stranger:
+            assert (await robot.get(tokens, "t"))["spec"]["owner"] == "admin"
+            with pytest.raises(Unauthorized):
+                await stranger.get(tokens, "t")
+            await client.delete(tokens, "t")
+            with pytest.raises(Unauthorized):
+                await robot.get(tokens, "t")
+
+
 def on_disk(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -78,6 +96,7 @@ def on_disk(folder: Path) -> dict[str, bytes]:
 async def test_no_planted_value_is_anywhere_on_the_disk_or_in_what_the_server_says(server: Server) -> None:
     planter = Planter()
     said = await plant(server, planter)
+    await use_a_token(server, planter)
     said += skerry(server, "keys", "list").stdout.encode() + skerry(server, "keys", "rotate").stdout.encode()
     for _ in range(2):
         files = on_disk(server.folder)  # first as a running server leaves them, then as a stopped one does
