@@ -169,6 +169,11 @@ class Watcher:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    @property
+    def next_revision(self) -> int:
+        """The revision of the first event that is queued; 0 if none is."""
+        return self._events[0].revision if self._events else 0
+
     def take(self) -> list[Event]:
         """Take everything that is queued."""
         events = list(self._events)

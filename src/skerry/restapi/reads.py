@@ -26,7 +26,6 @@ from skerry.restapi.selection import Selection, select
 from skerry.store.contract import Compacted, FutureRevision, Key
 
 PATIENCE = 3.0
-SELECT_AT_A_TIME = 1000
 
 
 async def get(call: Call) -> Response:
@@ -179,13 +178,7 @@ async def _from_store(
 async def _chosen(
     candidates: list[Item], selection: Selection, revision: int, limit: int
 ) -> tuple[list[Item], int, Continue | None, int | None]:
-    if selection.all:
-        found = candidates
-    else:
-        found = []
-        for begin in range(0, len(candidates), SELECT_AT_A_TIME):
-            found += [item for item in candidates[begin : begin + SELECT_AT_A_TIME] if selection.has(item)]
-            await asyncio.sleep(0)
+    found = candidates if selection.all else await selection.among(candidates)
     if not limit or len(found) <= limit:
         return found, revision, None, None
     last = found[limit - 1].place

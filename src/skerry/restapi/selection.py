@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skerry.machinery.identity import Sight
@@ -10,6 +12,9 @@ from skerry.machinery.selectors import EVERYTHING, Selector, parse_fields, parse
 from skerry.restapi.cache import Event, Item
 from skerry.restapi.request import Options
 from skerry.store.contract import Verb
+
+AT_A_TIME = 1000
+"""How many objects are looked at (each a few microseconds) before others get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,14 @@ class Selection:
         if self.fields and not self.fields.matches(item.fields(self.resource)):
             return False
         return self.sight is None or self.sight.allows(item)
+
+    async def among(self, items: Sequence[Item]) -> list[Item]:
+        """Those of some objects that belong to the choice; others get their turn in between."""
+        found: list[Item] = []
+        for begin in range(0, len(items), AT_A_TIME):
+            found += [item for item in items[begin : begin + AT_A_TIME] if self.has(item)]
+            await asyncio.sleep(0)
+        return found
 
     def see(self, event: Event) -> tuple[str, Item] | None:
         """What a watcher of this choice sees of an event: type and object, or nothing."""

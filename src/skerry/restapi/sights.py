@@ -45,7 +45,7 @@ class Sighted:
         self._selection = selection
         self._shown: set[Place] = set()
         self._ready = self._stale = False
-        self._end = sight.follow(self._changed)
+        self.end = sight.follow(self._changed)
 
     async def begin(self, initial: Sequence[Item] | None, backlog: Sequence[Event]) -> None:
         """Learn what was shown before the first event: the initial objects, or else all that was there before the backlog."""
@@ -111,4 +111,4 @@ class Sighted:
             async for chunk in stream:
                 yield chunk
         finally:
-            self._end()
+            self.end()

@@ -37,7 +37,7 @@ async def watch(call: Call) -> Response:
     selection = select(call.resource, call.namespace, options, call.sight)
     asked = revision_of(options.revision, "resourceVersion")
     cache = call.cache
-    initial: list[Item] = []
+    rows: list[Item] = []
     backlog: list[Event] = []
     begins = options.initial_events or (not asked and options.initial_events is None)
     if begins:
@@ -45,8 +45,7 @@ async def watch(call: Call) -> Response:
             start = await fresh(call, asked)
         except Timeout as error:
             return Response(stream=_single(error))
-        initial = [item for item in cache.rows.values() if selection.has(item)]
-        watcher = Watcher([])
+        watcher, rows = Watcher([]), list(cache.rows.values())
     elif not asked:
         start = await fresh(call, asked)
         watcher = Watcher([])
@@ -59,14 +58,21 @@ async def watch(call: Call) -> Response:
         except Expired as error:
             return Response(stream=_single(error))
     cache.join(watcher)
+    sighted = None if call.sight is None else Sighted(call, call.sight, watcher, selection)
+    try:
+        initial = await selection.among(rows)  # what happens meanwhile waits in the watcher
+        if sighted is not None:
+            await sighted.begin(initial if begins else None, backlog)
+    except BaseException:
+        cache.watchers.discard(watcher)
+        if sighted is not None:
+            sighted.end()
+        raise
     stream = _Stream(call, watcher, start)
     mark_initial = bool(options.initial_events and options.bookmarks)
-    if call.sight is None:
-        frames = stream.frames(initial, selection.see, mark_initial=mark_initial)
-    else:
-        sighted = Sighted(call, call.sight, watcher, selection)
-        await sighted.begin(initial if begins else None, backlog)
-        frames = sighted.frames(stream.frames(initial, sighted.see, mark_initial=mark_initial))
+    frames = stream.frames(initial, selection.see if sighted is None else sighted.see, mark_initial=mark_initial)
+    if sighted is not None:
+        frames = sighted.frames(frames)
     return Response(stream=frames, gone=watcher.drop)
 
 
@@ -145,6 +151,8 @@ class _Stream:
     def _bookmark(self, *, initial_end: bool = False) -> bytes:
         resource = self._call.resource
         position = self._call.cache.revision if resource.latest else self._call.parts.feeds.position
+        if waiting := self._watcher.next_revision:
+            position = min(position, waiting - 1)  # whoever goes on from this bookmark must not miss what waits
         revision = max(self._revision, position)
         metadata: dict[str, object] = {"resourceVersion": str(revision)}
         if initial_end:
