@@ -209,7 +209,7 @@ async def test_a_server_that_is_away_or_slow_or_no_api_server_is_an_api_error() 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
         async with HttpClient(Connection(f"http://127.0.0.1:{taken.getsockname()[1]}")) as client:
-            with pytest.raises(errors.ServiceUnavailable, match="cannot be reached"):
+            with pytest.raises(errors.ServiceUnavailable, match=r"cannot be reached: Connection refused$"):
                 await client.get(PODS, "a", "n")
     for answer, kind in ((slow, errors.Timeout), (page_of_a_proxy, errors.ServiceUnavailable), (elsewhere, errors.BadRequest)):
         async with answering(answer) as url, HttpClient(Connection(url), times=Times(read=0.2)) as client:

@@ -17,6 +17,7 @@ Bodies and answers are JSON; what they mean is the caller's.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -279,7 +280,14 @@ def _api_errors(server: str) -> Iterator[None]:
         raise Timeout(f"{server} did not answer in time") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise ServiceUnavailable(f"{server} shows a certificate that is not trusted: {error.certificate_error}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise ServiceUnavailable(f"{server} cannot be reached: {_plainly(error.os_error)}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise ServiceUnavailable(f"{server} cannot be reached: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ServiceUnavailable(f"{server} does not answer as an API server does") from error
+
+
+def _plainly(error: OSError) -> str:
+    """What kept a connection from being made, without the inner workings that aiohttp adds."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
