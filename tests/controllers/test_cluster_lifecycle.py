@@ -50,12 +50,12 @@ def machine(version: str, pool: str = "") -> Json:
     }
 
 
-async def far_end(site: Site, version: str = "v1.33.1", running: str = "") -> None:
+async def far_end(site: Site, version: str = "v1.33.1", running: str = "", pending: str = "") -> None:
     """The far end does as it was told: the cluster, its one control plane machine, and every pool with its machines."""
     topology, running = await sent(site), running or version
     conditions = [
         {"type": "ControlPlaneAvailable", "status": "True", "reason": "Available"},
-        {"type": "TopologyReconciled", "status": "True"},
+        {"type": "TopologyReconciled", "status": "False" if pending else "True", "reason": pending},
     ]
     body: Json = {"apiVersion": CAPI, "metadata": {"name": "shop", "labels": {"fleet.skerry.dev/managed": "true"}}}
     body["spec"] = {"topology": {**topology, "version": version}, "controlPlaneEndpoint": {"host": "10.0.0.9", "port": 6443}}
@@ -160,6 +160,17 @@ async def test_pools_are_added_scaled_and_removed_down_to_none(site: Site) -> No
     assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
     with pytest.raises(NotFound):
         await site.get("nodepools", f"{NAME}.md-0")
+
+
+async def test_a_cluster_that_is_made_for_the_first_time_is_not_said_to_be_upgraded(site: Site) -> None:
+    await site.create("clusters", "Cluster", NAME, {"version": "v1.33.1", "class": {"name": "std"}})
+    await turn(site)
+    await far_end(site, pending="ControlPlaneUpgradePending")
+    assert ready(await turn(site)) == ("Provisioning", "False", "ControlPlaneUpgradePending")
+    await far_end(site)
+    assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
+    await far_end(site, pending="ControlPlaneUpgradePending")
+    assert ready(await turn(site)) == ("Upgrading", "False", "Upgrading")
 
 
 async def test_an_upgrade_is_reported_until_every_machine_runs_the_new_version(site: Site) -> None:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from skerry.capi.read import Machines
 from skerry.capi.render import last
-from skerry.capi.upgrade import Verdict, oldest
+from skerry.capi.upgrade import Verdict, oldest, satisfies
 from skerry.controllers.cluster import checks
 from skerry.controllers.cluster.world import FORCE, World
 from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
@@ -99,12 +99,20 @@ def _not_made(seen: _Seen) -> Stage | None:
 
 
 def _upgrading(seen: _Seen) -> Stage | None:
-    if not seen.world.upgrading():
+    if not _is_upgraded(seen.world, seen.cluster):
         return None
     version = seen.world.asked_version()
     plane = seen.world.control_plane
     part = "workers" if plane is not None and plane.complete(version) else "control plane"
     return Stage("Upgrading", "False", "Upgrading", f"the {part} is being upgraded to {version}".replace("workers is", "workers are"))
+
+
+def _is_upgraded(world: World, cluster: Cluster) -> bool:
+    """Whether this is an upgrade to people: Cluster API tells of pending ones also while a cluster is made for the first time."""
+    if not world.upgrading():
+        return False
+    running = [version for each in (world.control_plane, *world.workers.values()) if each for version in each.versions]
+    return is_true(cluster.status.conditions, "Provisioned") or not all(satisfies(each, world.asked_version()) for each in running)
 
 
 def _scaling(seen: _Seen) -> Stage | None:
@@ -287,10 +295,9 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
         return Stage("Scaling", "False", "Scaling", f"{machines.total} of {pool.spec.replicas} machines exist")
     if machines.complete(version):
         return Stage("Ready", "True", "AsAsked", "everything is as asked for")
-    if world.upgrading():
-        return Stage(
-            "Upgrading", "False", "Upgrading", f"{machines.up_to_date} of {machines.desired} machines are up to date with {version}"
-        )
+    if world.cluster is not None and _is_upgraded(world, world.cluster):
+        current = machines.up_to_date if any(satisfies(each, version) for each in machines.versions) else 0
+        return Stage("Upgrading", "False", "Upgrading", f"{current} of {machines.desired} machines are up to date with {version}")
     text = f"{machines.ready} of {machines.desired} machines are ready{_why(machines)}"
     return Stage(_still(pool.status.phase), "False", "MachinesNotReady", text)
 
