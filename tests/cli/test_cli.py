@@ -90,6 +90,7 @@ def test_every_form_of_output_says_the_same(server: Server, tmp_path: Path) -> N
     assert json.loads(skerry(*data, "-o", "json", folder=tmp_path).stdout) == yaml.safe_load(text)
     assert f":{server.port}" in skerry(*data, "-o", "table", folder=tmp_path).stdout
     version = skerry("version", folder=tmp_path).stdout.strip()
+    assert skerry("--version", folder=tmp_path).stdout.strip() == version
     assert json.loads(skerry("version", "--output", "json", folder=tmp_path).stdout) == {"version": version}
     assert yaml.safe_load(skerry("version", "--output", "yaml", folder=tmp_path).stdout) == {"version": version}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from skerry.cli import agent, audit, copies, doctor, explain, keys, kubeconfig, serve
@@ -13,11 +15,25 @@ EXIT_CODES = (
 
 app = typer.Typer(
     name="skerry",
-    help="Self-managed mission control for Kubernetes fleets.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        kubeconfig.version()
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Self-managed mission control for Kubernetes fleets."""
+
+
 app.command("up")(serve.up)
 app.command("server")(serve.server)
 app.command("agent")(agent.agent)
