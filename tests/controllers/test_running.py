@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from skerry.controllers.cluster.reconcile import ClusterController
-from skerry.controllers.places.reconcile import PlacesController
+from skerry.controllers.places.reconcile import MANAGEMENT, PlacesController
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
 from skerry.machinery.errors import NotFound
 from skerry.runtime.leases import LEASES, LeaseHolder, Options
+from skerry.runtime.namespaces import NamespaceController
 from tests.controllers.conftest import Site
 
 QUICK = Options(duration=1.5, every=0.1)
@@ -62,6 +63,24 @@ async def test_a_holder_that_was_displaced_learns_it(site: Site) -> None:
         async with asyncio.timeout(60):
             await first.lost.wait()
     assert (await site.client.get(LEASES, "share", "sv-1"))["spec"]["holderIdentity"] == "two"
+
+
+async def test_a_built_in_place_that_somebody_deletes_comes_back(site: Site) -> None:
+    async def there() -> bool:
+        return bool((await site.get("provisioners", "attached", "attached"))["metadata"]["uid"] != first["metadata"]["uid"])
+
+    async with TaskOwner("test") as owner:
+        owner.spawn(PlacesController(site.client).run(), "places")
+        owner.spawn(NamespaceController(site.client).run(), "namespaces")
+
+        async def held() -> bool:
+            return bool((await site.get("managementclusters", "attached", ""))["metadata"].get("finalizers"))
+
+        await eventually(held)
+        first = await site.get("provisioners", "attached", "attached")
+        await site.client.delete(MANAGEMENT, "attached")
+        await eventually(there)
+        assert not (await site.get("managementclusters", "attached", ""))["metadata"].get("deletionTimestamp")
 
 
 async def test_a_new_cluster_wakes_the_controller_and_its_manifests_are_sent(site: Site) -> None:

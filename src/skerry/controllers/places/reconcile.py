@@ -14,6 +14,7 @@ import msgspec
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.controllers.places.plan import FINALIZER, Decision, builtin, management_cluster, namespace_set, provisioner, set_name
+from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION, Condition
 from skerry.kinds.manifestset import ManifestSet
 from skerry.kinds.provisioner import Provisioner
@@ -69,6 +70,8 @@ class PlacesController:
         """Bring one ManagementCluster to what is asked for."""
         found = await self._maybe(MANAGEMENT, name)
         if found is None:
+            if name in BUILTIN:
+                await seed(self._client)
             return None
         clusters = [each["metadata"]["name"] for each in (await self._client.list(CLUSTERS, name))["items"]]
         there = await self._maybe(NAMESPACES, name)
