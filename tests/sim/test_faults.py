@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from skerry.capi import read
+from skerry.sim.faults import read as read_faults
 from skerry.sim.plan import SUFFIXES, Faults, suffix
 from tests.sim.test_recording import Play
 
@@ -83,3 +84,13 @@ def test_names_that_are_made_in_one_look_have_nothing_in_common() -> None:
     assert all(len(name) == 5 for name in names)
     assert sum(one[:2] == other[:2] for one, other in pairwise(names)) < 20
     assert suffix(SUFFIXES + 1) == suffix(1)
+
+
+def test_what_people_write_is_read_and_what_cannot_be_is_named() -> None:
+    asked = read_faults({"slow": "md-0=2.5, md-1", "fail": " md-2,,control-plane", "quota": "5", "unreachable": "20"})
+    assert asked.faults == Faults({"md-0": 2.5}, frozenset({"md-2", "control-plane"}), 5)
+    assert (asked.silent_seconds, asked.problems) == (20, ("slow: md-1: should be POOL=SECONDS",))
+    nonsense = read_faults({"slow": "md-0=soon", "quota": "-1", "unreachable": "inf", "broken": "yes"})
+    assert nonsense.faults == Faults()
+    assert (nonsense.silent_seconds, len(nonsense.problems)) == (0, 4)
+    assert read_faults({}) == (Faults(), 0, ())

@@ -19,6 +19,7 @@ from skerry.client.http import HttpClient
 from skerry.kinds.catalogue import CORE
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
+from skerry.kit.log import get
 from skerry.machinery.crd import OPEN, resources
 from skerry.machinery.errors import Unauthorized
 from skerry.machinery.identity import Attributes, Decision, Rule, User
@@ -35,6 +36,7 @@ from skerry.runtime.informer import Informer
 from skerry.runtime.namespaces import NamespaceController
 from skerry.sim.definitions import definitions
 from skerry.sim.engine import Engine
+from skerry.sim.faults import read
 from skerry.sim.plan import Faults, Tempo
 from skerry.store.memory import MemoryStore
 
@@ -53,6 +55,8 @@ CRD_REF = Ref("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespa
 NAMESPACES, CONFIGMAPS = Ref("", "v1", "namespaces", namespaced=False), Ref("", "v1", "configmaps")
 CLASSES = Ref("cluster.x-k8s.io", "v1beta2", "clusterclasses")
 FAULTS_KEY = "sim/faults"
+
+log = get("sim.site")
 
 
 class Keeper:
@@ -135,20 +139,17 @@ class Site:
         return (found or {}).get("data") or {}
 
     def _fault_changed(self, key: str) -> None:
-        seconds = self._data().get("unreachable", "")
-        if key == FAULTS_KEY and seconds.isdigit():
-            self._silent_until = self._clock.monotonic() + int(seconds)
+        if key != FAULTS_KEY:
+            return
+        asked = read(self._data())
+        if asked.silent_seconds:
+            self._silent_until = self._clock.monotonic() + asked.silent_seconds
+        for problem in asked.problems:
+            log.warning("a fault was not understood", problem=problem)
 
     def faults(self) -> Faults:
         """What shall go wrong now."""
-        data = self._data()
-        slow = dict(pair.split("=", 1) for pair in data.get("slow", "").split(",") if "=" in pair)
-        quota = data.get("quota", "")
-        return Faults(
-            slow={pool.strip(): float(seconds) for pool, seconds in slow.items()},
-            failing=frozenset(pool.strip() for pool in data.get("fail", "").split(",") if pool.strip()),
-            quota=int(quota) if quota.isdigit() else Faults().quota,
-        )
+        return read(self._data()).faults
 
 
 def cluster_class(namespace: str, name: str = "quick-start") -> Json:
