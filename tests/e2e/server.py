@@ -110,8 +110,8 @@ def eventually(state: object, seconds: float, log: Path | None = None) -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str) -> Iterator[Server]:
-    server = Server(folder, *options)
+def running(folder: Path, *options: str, verb: str = "up") -> Iterator[Server]:
+    server = Server(folder, *options, verb=verb)
     server.start()
     try:
         yield server

@@ -40,6 +40,7 @@ from skerry.gateway.routes import Routes
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
+from skerry.kit.lag import LoopLag
 from skerry.kit.log import get
 from skerry.machinery.identity import User
 from skerry.pki import policy
@@ -149,10 +150,13 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock, options)
         )
-        offer_statistics(api, settings, {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics}, link.routes)
+        lag = LoopLag()
+        parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
+        offer_statistics(api, settings, parts, link.routes)
         dial = f"{shown}:{link.port}"
         front.open(Registration(client, keys.internal, dial, clock))
         owner = await stack.enter_async_context(TaskOwner("embedded"))
+        owner.spawn(lag.run(), "lag")
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
         owner.spawn(GarbageCollector(client).run(), "garbage")

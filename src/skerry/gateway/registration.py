@@ -24,9 +24,9 @@ from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.document import parse
 from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
 from skerry.machinery.names import label_problem
+from skerry.machinery.reading import parse
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, PkiError
 

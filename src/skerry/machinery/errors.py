@@ -13,6 +13,7 @@
     ├── Expired                    the asked-for revision is compacted (410)
     ├── Invalid                    understood, and against the kind's rules
     ├── RequestEntityTooLarge
+    ├── RequestTimeout             the caller did not send what he announced
     ├── TooManyRequests
     ├── ServerTimeout
     ├── Timeout
@@ -138,6 +139,12 @@ class RequestEntityTooLarge(ApiError):
     reason = "RequestEntityTooLarge"
 
 
+class RequestTimeout(ApiError):
+    """The body of the request did not arrive in time."""
+
+    reason = "RequestTimeout"
+
+
 class TooManyRequests(ApiError):
     """Too many requests; try again later."""
 
@@ -188,8 +195,14 @@ def conflict(resource: str, group: str, name: str, why: str) -> Conflict:
 STALE = "the object has been modified; please apply your changes to the latest version and try again"
 
 
+MOST_CAUSES = 100
+"""So many causes are told: an object of a hundred thousand mistakes would be answered with megabytes."""
+
+
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Invalid:
     """Say which fields break the kind's rules; one cause stands alone, several are listed in brackets."""
+    if (left := len(causes) - MOST_CAUSES) > 0:
+        causes = [*causes[:MOST_CAUSES], Cause("FieldValueInvalid", f"and {left} more mistakes")]
     parts = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
     text = parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
     return Invalid(f'{qualified(kind, group)} "{name}" is invalid: {text}', subject=Subject(name, group, kind), causes=causes)

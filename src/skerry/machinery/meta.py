@@ -167,7 +167,7 @@ OWNER = ("apiVersion", "kind", "name", "uid")
 
 def _owners(owners: list[Json], path: str) -> list[Cause]:
     found: list[Cause] = []
-    controller = ""
+    controller, told = "", False
     for index, owner in enumerate(owners):
         here = f"{path}[{index}]"
         version = owner.get("apiVersion") or ""
@@ -179,7 +179,8 @@ def _owners(owners: list[Json], path: str) -> list[Cause]:
             found.append(Cause("FieldValueInvalid", f"Invalid value: {_shown(owner)}: {why}", here))
         if owner.get("controller"):
             name = f"{owner.get('kind', '')}/{owner.get('name', '')}"
-            if controller:
+            if controller and not told:
+                told = True  # once: the text holds all of them
                 why = f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {name}'
                 shown = ",".join(_shown(each) for each in owners)
                 found.append(Cause("FieldValueInvalid", f"Invalid value: [{shown}]: {why}", path))
@@ -203,7 +204,7 @@ def validate_update(new: Json, old: Json) -> list[Cause]:
         if new.get(name, "") != old.get(name, "")
     ]
     if old.get("deletionTimestamp"):
-        before = old.get("finalizers") or ()
+        before = frozenset(old.get("finalizers") or ())
         added = [each for each in new.get("finalizers") or () if each not in before]
         if added:
             found.append(

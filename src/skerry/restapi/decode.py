@@ -10,8 +10,8 @@ from typing import Any
 
 from skerry.kit import yamls
 from skerry.machinery import causes, meta, protobuf
-from skerry.machinery.document import parse
 from skerry.machinery.errors import BadRequest, UnsupportedMediaType, invalid
+from skerry.machinery.reading import as_json, parse
 from skerry.machinery.resource import Resource
 from skerry.restapi.context import Call
 from skerry.restapi.negotiate import body_type
@@ -41,9 +41,10 @@ def decode(data: bytes, media: str) -> tuple[Any, list[str]]:
         return protobuf.decode(data), []
     if media in {YAML, APPLY} and not data.lstrip().startswith(b"{"):
         try:
-            return yamls.load(data), yamls.doubled(data)
+            value, doubled = yamls.read(data)
         except yamls.YamlError as error:
             raise BadRequest(f"error decoding YAML: {error}") from error
+        return as_json(value), doubled
     value, paths = parse(data)
     if paths and media == APPLY:
         return value, yamls.doubled(data)
@@ -89,9 +90,19 @@ def settle(call: Call, value: Json, doubled: list[str]) -> None:
         resource = call.resource
         raise BadRequest(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
-            f" strict decoding error: {', '.join(problems)}"
+            f" strict decoding error: {', '.join(told(problems))}"
         )
     call.warnings += problems
+
+
+MOST_TOLD = 100
+"""So many unknown or doubled fields are named in an error."""
+
+
+def told(problems: list[str]) -> list[str]:
+    """As many problems as one message can tell."""
+    left = len(problems) - MOST_TOLD
+    return problems if left <= 0 else [*problems[:MOST_TOLD], f"and {left} more"]
 
 
 def patch_type(call: Call) -> str:

@@ -6,6 +6,7 @@ and validated here once, so that everything behind works with :class:`Options`.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -13,11 +14,16 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from skerry.machinery import causes
-from skerry.machinery.errors import BadRequest, Cause, RequestEntityTooLarge, invalid
+from skerry.machinery.errors import BadRequest, Cause, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType, invalid
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MOST_BODY_BYTES = 3 * 1024 * 1024
+"""What kube-apiserver takes of a resource."""
+
+BODY_SECONDS = 60.0
+"""How long a body may be on its way: at three megabytes that is a line of 50 kB/s. Kubernetes gives a whole request as much."""
+
 MOST_MANAGER_BYTES = 128
 
 
@@ -80,22 +86,36 @@ class Request:
         return self._query
 
     async def body(self) -> bytes:
-        """Read the whole body, decompressed; raises RequestEntityTooLarge."""
+        """Read the whole body, decompressed; raises RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType or BadRequest."""
         if self._body is None:
-            chunks, size = [], 0
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise BadRequest("the client went away while it was sending")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > MOST_BODY_BYTES:
-                    raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    break
-            self._body = _inflate(b"".join(chunks)) if self.header(b"content-encoding") == "gzip" else b"".join(chunks)
+            encoding = self.header(b"content-encoding").strip().lower()
+            if encoding not in {"", "identity", "gzip"}:
+                raise UnsupportedMediaType(f"the content encoding {encoding!r} is not understood; send the body as it is, or as gzip")
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    data = await self._received()
+            except TimeoutError:
+                raise RequestTimeout(f"the body of the request did not arrive within {BODY_SECONDS:g} seconds") from None
+            self._body = await asyncio.to_thread(_inflate, data) if encoding == "gzip" else data
         return self._body
+
+    async def _received(self) -> bytes:
+        chunks, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("the client went away while it was sending")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > MOST_BODY_BYTES:
+                raise _too_large()
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+
+
+def _too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
 
 
 def _inflate(data: bytes) -> bytes:
@@ -106,7 +126,9 @@ def _inflate(data: bytes) -> bytes:
     except zlib.error as error:
         raise BadRequest(f"the body is not gzip: {error}") from error
     if len(plain) > MOST_BODY_BYTES:
-        raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY_BYTES}")
+        raise _too_large()
+    if not engine.eof or engine.unused_data:
+        raise BadRequest(f"the body is not gzip: {'more follows its end' if engine.eof else 'it is cut off'}")
     return plain
 
 

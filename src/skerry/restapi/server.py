@@ -20,7 +20,7 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, rfc3339
 from skerry.kit.entropy import new_id
 from skerry.kit.log import frames, get
-from skerry.machinery.document import Gapped, dumps
+from skerry.machinery.document import Gapped
 from skerry.machinery.errors import (
     ApiError,
     BadRequest,
@@ -35,6 +35,7 @@ from skerry.machinery.errors import (
 from skerry.machinery.identity import ANONYMOUS, Attributes, Decision, User
 from skerry.machinery.resource import Resource
 from skerry.restapi import deletes, patching, reads, watching, writes
+from skerry.restapi.advice import warning_headers
 from skerry.restapi.cache import Item
 from skerry.restapi.callers import Callers, peer_of, unknown
 from skerry.restapi.context import Call, Parts
@@ -185,7 +186,7 @@ class ApiServer:
         response.headers = [
             *response.headers,
             (b"audit-id", request_id.encode()),
-            *((b"warning", f"299 - {dumps(text).decode()}".encode()) for text in warnings),
+            *warning_headers(warnings),
         ]
         await self._send(response, request, receive, send)
 

@@ -15,6 +15,7 @@ CODES = {
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "NotAcceptable": 406,
+    "RequestTimeout": 408,
     "AlreadyExists": 409,
     "Conflict": 409,
     "Expired": 410,
@@ -30,6 +31,10 @@ CODES = {
 }
 
 
+MOST_CHARACTERS = 16 * 1024
+"""The longest message, and the longest of a cause: both quote what the caller sent."""
+
+
 def code_of(error: ApiError) -> int:
     """The HTTP code of an error."""
     return CODES.get(error.reason, 500)
@@ -42,12 +47,12 @@ def failure(error: ApiError) -> Json:
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": error.message,
+        "message": _bounded(error.message),
         "reason": error.reason,
         "code": code_of(error),
     }
     subject = error.subject
-    details = {"name": subject.name, "group": subject.group, "kind": subject.kind, "uid": subject.uid}
+    details = {"name": _bounded(subject.name), "group": subject.group, "kind": _bounded(subject.kind), "uid": subject.uid}
     details = {name: value for name, value in details.items() if value}
     found: Json = dict(details)
     if error.causes:
@@ -59,9 +64,13 @@ def failure(error: ApiError) -> Json:
     return status
 
 
+def _bounded(text: str, most: int = MOST_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
+
+
 def _cause(kind: str, message: str, field: str) -> Json:
-    cause = {"reason": kind, "message": message}
-    return {**cause, "field": field} if field else cause
+    cause = {"reason": kind, "message": _bounded(message, MOST_CHARACTERS // 16)}
+    return {**cause, "field": _bounded(field, MOST_CHARACTERS // 16)} if field else cause
 
 
 def success(name: str, group: str, plural: str, uid: str) -> Json:
