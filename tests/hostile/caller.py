@@ -106,6 +106,13 @@ class Line:
             return Answer(code, headers, body)
         return Answer(code, headers, b"")  # a stream: `more` reads it
 
+    def ask(self, method: str, target: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Answer | None:
+        """One request and its answer."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        return self.hear(method)
+
     def close(self) -> None:
         self.socket.close()
 
@@ -165,11 +172,8 @@ class Hostile:
         """One request over a connection of its own; fails if there is no answer."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         target = path + ("?" + urlencode(query) if query else "")
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host}", f"Content-Type: {media}", f"Content-Length: {len(data)}"]
-        lines += [f"{name}: {value}" for name, value in headers]
         with self.line(nobody=nobody) as line:
-            line.send("\r\n".join([*lines, "", ""]).encode("latin-1") + data)
-            answer = line.hear(method)
+            answer = line.ask(method, target, data, [("Content-Type", media), *headers])
         assert answer is not None, f"{method} {path[:200]} got no answer; {self.log.read_text()[-2000:]}"
         return answer
 
@@ -184,10 +188,11 @@ class Hostile:
 
     def is_well(self) -> bool:
         """Whether the server serves a write and a read."""
-        made = self.ask("POST", CONFIGMAPS, config_map("", generateName="well-"))
-        assert made.code == 201, made.body
-        path = f"{CONFIGMAPS}/{made.json['metadata']['name']}"
-        return (self.ask("GET", path).code, self.ask("DELETE", path).code) == (200, 200)
+        with self.line() as line:
+            made = line.ask("POST", CONFIGMAPS, json.dumps(config_map("", generateName="well-")).encode())
+            assert made is not None
+            path = f"{CONFIGMAPS}/{made.json['metadata']['name']}"
+            return [answer and answer.code for answer in (made, line.ask("GET", path), line.ask("DELETE", path))] == [201, 200, 200]
 
     def memory(self) -> int:
         """The bytes that the server holds in memory."""

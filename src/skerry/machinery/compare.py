@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from skerry.machinery.fieldset import SELF, FieldSet, everything, keyed
+from skerry.machinery.fieldset import SELF, FieldSet, everything, grouped, keyed
 from skerry.machinery.types import NOBODY, FieldType, Shape
 
 ABSENT = object()
@@ -118,10 +118,10 @@ def _doubled(old: list[Any], new: list[Any], kind: FieldType, changes: Changes) 
     """Compare the items that stand more than once on either side: such an element is owned whole."""
     before, twice_before = keyed(old, kind)
     after, twice_after = keyed(new, kind)
+    all_before, all_after = grouped(old, kind), grouped(new, kind)
     for key in twice_before | twice_after:
         if key in twice_before and key in twice_after:
-            alike = [[each for each in items if key in keyed([each], kind)[0]] for items in (old, new)]
-            if not same(*alike):
+            if not same(all_before[key], all_after[key]):
                 changes.taken[key] = SELF
         elif key in twice_before:
             changes.removed[key] = SELF

@@ -146,7 +146,6 @@ def is_sound(fields: Any) -> bool:
     return all(key == "." or (_is_element(key) and is_sound(node)) for key, node in fields.items())
 
 
-@lru_cache(maxsize=4096)
 def _is_element(key: str) -> bool:
     kind, rest = key[:2], key[2:]
     if kind == "f:":
@@ -157,9 +156,19 @@ def _is_element(key: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=4096, typed=True)
+MOST_REMEMBERED = 64
+"""Characters of a text that is worth remembering: callers send megabytes."""
+
+
 def _text(value: Any) -> str:
-    """A scalar as Go's encoder writes it."""
+    """A value as Go's encoder writes it."""
+    if isinstance(value, (dict, list)) or (isinstance(value, str) and len(value) > MOST_REMEMBERED):
+        return _encode(value).decode().translate(_HTML)
+    return _scalar_text(value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _scalar_text(value: Any) -> str:
     return _encode(value).decode().translate(_HTML)
 
 
@@ -187,6 +196,14 @@ def keyed(items: list[Any] | None, kind: FieldType) -> tuple[dict[str, Any], fro
         else:
             found[key] = each
     return found, frozenset(twice)
+
+
+def grouped(items: list[Any], kind: FieldType) -> dict[str, list[Any]]:
+    """All items of a list by path element."""
+    found: dict[str, list[Any]] = {}
+    for each in items:
+        found.setdefault(item_key(each, kind), []).append(each)
+    return found
 
 
 def everything(value: Any, kind: FieldType) -> FieldSet:

@@ -12,6 +12,7 @@ result is the live value itself.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from skerry.machinery.compare import same_as
@@ -70,7 +71,7 @@ def _merge_items(live: list[Any], config: list[Any], kind: FieldType) -> list[An
 
 def _order(left: list[str], right: list[str], old: frozenset[str], new: frozenset[str]) -> list[tuple[str, int | None]]:
     """The order of merged items: each key with its place in the live list, or None where the config has it."""
-    shared = [key for key in right if key in old]
+    shared = deque(key for key in right if key in old)
     result: list[tuple[str, int | None]] = []
     seen: set[str] = set()
     i = j = 0
@@ -94,7 +95,7 @@ def _order(left: list[str], right: list[str], old: frozenset[str], new: frozense
             result.append((key, None))
             j += 1
             if shared and shared[0] == key:
-                shared.pop(0)
+                shared.popleft()
     return result
 
 

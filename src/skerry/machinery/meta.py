@@ -59,6 +59,8 @@ def decode(metadata: Any) -> list[str]:
             del metadata[name]
             continue
         _check_type(name, value)
+        if name == "ownerReferences":
+            unknown += _decode_owners(value)
         if not value and name in OMITTED_WHEN_EMPTY:
             del metadata[name]
     for name in ("creationTimestamp", "deletionTimestamp"):
@@ -81,11 +83,45 @@ def _check_type(name: str, value: Any) -> None:
                 value[key] = ""
             elif not isinstance(text, str):
                 raise _wrong(name, text, "string")
+    if isinstance(value, list) and name == "managedFields":
+        for entry in value:
+            _decode_entry(entry)
     if isinstance(value, list) and name in ITEMS:
         kind, go_name = ITEMS[name]
         for item in value:
             if not isinstance(item, kind):
                 raise _wrong(name, item, go_name)
+
+
+OWNER_FIELDS = {"apiVersion": str, "kind": str, "name": str, "uid": str, "controller": bool, "blockOwnerDeletion": bool}
+
+
+def _decode_owners(owners: list[Json]) -> list[str]:
+    """Check the types of owner references and drop what is unknown or null, in place; return the paths dropped."""
+    unknown = []
+    for index, owner in enumerate(owners):
+        for name in list(owner):
+            value, expected = owner[name], OWNER_FIELDS.get(name)
+            if expected is None:
+                unknown.append(f"metadata.ownerReferences[{index}].{name}")
+            if expected is None or value is None:
+                del owner[name]
+            elif not isinstance(value, expected):
+                go_name = "bool" if expected is bool else "string"
+                raise BadRequest(f"json: cannot unmarshal {go_type(value)} into Go struct field OwnerReference.{name} of type {go_name}")
+    return unknown
+
+
+ENTRY_FIELDS = ("manager", "operation", "apiVersion", "time", "fieldsType", "subresource")
+
+
+def _decode_entry(entry: Any) -> None:
+    if not isinstance(entry, dict):
+        raise _wrong("managedFields", entry, "v1.ManagedFieldsEntry")
+    for name in ENTRY_FIELDS:
+        value = entry.get(name)
+        if value is not None and not isinstance(value, str):
+            raise BadRequest(f"json: cannot unmarshal {go_type(value)} into Go struct field ManagedFieldsEntry.{name} of type string")
 
 
 def go_type(value: Any) -> str:

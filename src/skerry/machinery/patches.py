@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from typing import Any
 
 from skerry.machinery.document import copied
@@ -44,7 +45,13 @@ def json_patch(target: Json, operations: Any) -> Any:
         raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > MOST_OPERATIONS:
         raise RequestEntityTooLarge(f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}")
-    document: Any = copied(target)
+    try:
+        return _operated(copied(target), operations)
+    except RecursionError:
+        raise BadRequest("the object is nested too deeply by the patch") from None
+
+
+def _operated(document: Any, operations: list[Any]) -> Any:
     bytes_copied = 0
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("op"), str):
@@ -196,7 +203,7 @@ def strategic_patch(target: Any, patch: Any, schema: Json) -> Any:
             present = result.get(field)
             if not isinstance(value, list) or not isinstance(present, list | None):
                 raise BadRequest(f"{name} is a list of what shall be removed from a list")
-            result[field] = [each for each in present or [] if each not in value]
+            result[field] = _without(present or [], value)
         elif name.startswith("$"):
             continue
         elif value is None:
@@ -221,20 +228,43 @@ def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
     key = schema.get("x-kubernetes-patch-merge-key")
     live = list(target) if isinstance(target, list) else []
     if not key:
-        return _ordered(live + [each for each in value if each not in live], value, live, None)
-    result = list(live)
+        return _ordered(live + _without(value, live), value, live, None)
+    return _ordered(_merged(live, value, key, schema.get("items") or {}), [item for item in value if "$patch" not in item], live, key)
+
+
+def _without(values: list[Any], others: list[Any]) -> list[Any]:
+    """The values that are not among others."""
+    marks = {_mark(each) for each in others}
+    return [each for each in values if _mark(each) not in marks]
+
+
+def _mark(value: Any) -> str:
+    """What two values have in common that are the same JSON."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _merged(live: list[Any], value: list[Any], key: str, schema: Json) -> list[Any]:
+    """A list of objects with a patch's objects merged into those of the same key."""
+    result: list[Any] = list(live)
+    places: dict[str, int] = {}
+    for index, each in enumerate(live):
+        if isinstance(each, dict):
+            places.setdefault(_mark(each.get(key)), index)
+    gone = set()
     for item in value:
         if not isinstance(item, dict) or key not in item:
             raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
-        index = next((i for i, each in enumerate(result) if isinstance(each, dict) and each.get(key) == item[key]), None)
+        mark = _mark(item[key])
+        place = places.get(mark)
         if item.get("$patch") == "delete":
-            if index is not None:
-                del result[index]
-        elif index is None:
+            if place is not None:
+                gone.add(places.pop(mark))
+        elif place is None:
+            places[mark] = len(result)
             result.append(item)
         else:
-            result[index] = strategic_patch(result[index], item, schema.get("items") or {})
-    return _ordered(result, [item for item in value if "$patch" not in item], live, key)
+            result[place] = strategic_patch(result[place], item, schema)
+    return [each for index, each in enumerate(result) if index not in gone]
 
 
 def _reorder(result: Json, field: str, order: Any, live: Any, properties: Json) -> None:
@@ -249,16 +279,17 @@ def _ordered(items: list[Any], order: list[Any], live: list[Any], key: str | Non
     """Sort merged items: those that the patch names as it has them, the others as they stood, before whom they stood."""
 
     def mark(item: Any) -> str:
-        return json.dumps(item.get(key) if key and isinstance(item, dict) else item, sort_keys=True)
+        return _mark(item.get(key) if key and isinstance(item, dict) else item)
 
     wanted = {mark(each): index for index, each in enumerate(order)}
     stood = {mark(each): index for index, each in enumerate(live)}
     named = sorted((each for each in items if mark(each) in wanted), key=lambda each: wanted[mark(each)])
     others = sorted((each for each in items if mark(each) not in wanted), key=lambda each: stood.get(mark(each), len(stood)))
     result: list[Any] = []
+    left = deque(others)
     for each in named:
         place = stood.get(mark(each), -1)
-        while others and stood.get(mark(others[0]), len(stood)) < place:
-            result.append(others.pop(0))
+        while left and stood.get(mark(left[0]), len(stood)) < place:
+            result.append(left.popleft())
         result.append(each)
-    return result + others
+    return [*result, *left]

@@ -106,20 +106,24 @@ def too_many() -> RequestEntityTooLarge:
 
 
 def _check_count(data: bytes) -> None:
-    """Refuse more values than are taken before any is made: each stands behind a comma or the beginning of a list or an object."""
+    """Refuse far more values than are taken before any is made.
+
+    Each stands behind a comma or the beginning of a list or an object, and has at most one such beginning of its own.
+    """
+    most = 2 * MOST_VALUES
 
     def marks(begin: int, end: int) -> int:
         return sum(data.count(mark, begin, end) for mark in (b",", b"[", b"{"))
 
-    if marks(0, len(data)) <= MOST_VALUES:
+    if marks(0, len(data)) <= most:
         return
     found = end = 0
     for text in _STRINGS(data):
         found += marks(end, text.start())
         end = text.end()
-        if found > MOST_VALUES:
+        if found > most:
             raise too_many()
-    if found + marks(end, len(data)) > MOST_VALUES:
+    if found + marks(end, len(data)) > most:
         raise too_many()
 
 

@@ -31,8 +31,8 @@ def is_built_in(resource: Resource) -> bool:
 async def body_object(call: Call) -> Json:
     """Read the object of a create or an update; raises BadRequest, UnsupportedMediaType or RequestEntityTooLarge."""
     media = body_type(call.request.header(b"content-type"), JSON, YAML, *([PROTOBUF] if is_built_in(call.resource) else []))
-    value, doubled = decode(await call.request.body(), media)
-    return checked(call, value, doubled)
+    data = await call.body()
+    return await call.work(lambda: checked(call, *decode(data, media)))
 
 
 def decode(data: bytes, media: str) -> tuple[Any, list[str]]:

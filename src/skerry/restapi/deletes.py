@@ -13,7 +13,6 @@ from typing import Any
 
 from skerry.kit.clock import rfc3339
 from skerry.machinery import causes
-from skerry.machinery.document import copied
 from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
 from skerry.restapi import guard, namespaces
@@ -75,10 +74,10 @@ FIELDS: dict[str, tuple[type, str]] = {
 
 async def _body(call: Call) -> Json:
     """Read DeleteOptions; an option that cannot be understood must not delete anything: raises BadRequest."""
-    data = await call.request.body()
+    data = await call.body()
     if not data.strip():
         return {}
-    value, _ = decode(data, body_type(call.request.header(b"content-type"), JSON, YAML, PROTOBUF))
+    value, _ = await call.work(decode, data, body_type(call.request.header(b"content-type"), JSON, YAML, PROTOBUF))
     if not isinstance(value, dict):
         raise BadRequest("the body of a delete must be DeleteOptions")
     kind = value.get("kind") or "DeleteOptions"
@@ -141,8 +140,9 @@ async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item,
     """Remove an object or begin to; returns what is there now, and the object if it is gone."""
     guard.admit(call, item)
     guard.may_remove(call)
-    old = served_object(call, item)
-    new = copied(old)
+    call.weight = max(call.weight, item.size)
+    old = await call.work(served_object, call, item)
+    new = {**old, "metadata": dict(old["metadata"])}
     metadata = new["metadata"]
     finalizers = [each for each in metadata.get("finalizers") or [] if each not in {FOREGROUND, ORPHAN} or not options.policy]
     if wanted := POLICIES.get(options.policy, ""):

@@ -25,6 +25,7 @@ from skerry.machinery.errors import (
     invalid,
     not_found,
 )
+from skerry.machinery.reading import measured
 from skerry.restapi import decode, guard, namespaces
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -37,6 +38,7 @@ from skerry.restapi.writes import (
     complete,
     current,
     finish,
+    judge,
     lost,
     part,
     replace,
@@ -61,20 +63,14 @@ async def patch(call: Call) -> Response:
             subject=Subject("", "meta.k8s.io", "PatchOptions"),
             causes=[causes.forbidden("force", "may not be specified for non-apply patch")],
         )
-    data = await call.request.body()
+    data = await call.body()
     if media == decode.APPLY:
         return await _apply(call, data)
-    document, doubled = decode.decode(data, media)
+    document, doubled = await call.work(decode.decode, data, media)
     for _ in range(TRIES):
         item = await current(call)
-        old = served_object(call, item)
-        new = _patched(call, media, old, copied(document))
-        metadata = new.get("metadata") if isinstance(new, dict) else None
-        sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-        pinned = sent not in {None, "", str(item.revision)}
-        if pinned:
-            raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
-        new = _checked_patch(call, new, doubled, old["metadata"]["uid"])
+        call.weight = max(call.weight, item.size)
+        new = await call.work(_changed, call, media, item, document, doubled)
         try:
             return answer(call, await replace(call, item, new))
         except RevisionConflict as error:
@@ -82,6 +78,18 @@ async def patch(call: Call) -> Response:
                 raise lost(call, error) from None
             await call.parts.feeds.reached(await call.parts.store.head())
     raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
+
+
+def _changed(call: Call, media: str, item: Item, document: Any, doubled: list[str]) -> Json:
+    """The object as the patch wants it, held against what any patch may do."""
+    old = served_object(call, item)
+    new = _patched(call, media, old, copied(document))
+    measured(new)
+    metadata = new.get("metadata") if isinstance(new, dict) else None
+    sent = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if sent not in (None, "", str(item.revision)):
+        raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
+    return _checked_patch(call, new, doubled, old["metadata"]["uid"])
 
 
 def _names_revision(document: Any) -> bool:
@@ -131,6 +139,24 @@ async def _apply(call: Call, data: bytes) -> Response:
             subject=Subject("", "meta.k8s.io", "PatchOptions"),
             causes=[causes.required("fieldManager", "is required for apply patch")],
         )
+    config, text = await call.work(_config, call, data)
+    metadata = config["metadata"]
+    for _ in range(TRIES):
+        await fresh(call, None)
+        item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
+        try:
+            if item is None:
+                return answer(call, await _apply_new(call, text), 201)
+            return answer(call, await _apply_over(call, item, text))
+        except RevisionConflict:
+            if metadata.get("resourceVersion"):
+                raise conflict(call.resource.plural, call.resource.group, call.name, STALE) from None
+            await call.parts.feeds.reached(await call.parts.store.head())
+    raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
+
+
+def _config(call: Call, data: bytes) -> tuple[Json, bytes]:
+    """The configuration that is applied, and the encoded part of it that its owner claims."""
     value, doubled = decode.decode(data, decode.APPLY)
     if isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) != (call.resource.api_version, call.resource.kind):
         raise BadRequest(f"invalid object type: {value.get('apiVersion') or '/'}, Kind={value.get('kind') or ''}")
@@ -142,19 +168,7 @@ async def _apply(call: Call, data: bytes) -> Response:
     if metadata["name"] != call.name:
         raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
     settle_namespace(call, dict(metadata))
-    text = dumps(_claimed(raw, config))
-    for _ in range(TRIES):
-        await fresh(call, None)
-        item = call.cache.rows.get((call.namespace if call.resource.namespaced else "", call.name))
-        try:
-            if item is None:
-                return answer(call, await _apply_new(call, loads(text)), 201)
-            return answer(call, await _apply_over(call, item, loads(text)))
-        except RevisionConflict:
-            if metadata.get("resourceVersion"):
-                raise conflict(call.resource.plural, call.resource.group, call.name, STALE) from None
-            await call.parts.feeds.reached(await call.parts.store.head())
-    raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
+    return config, dumps(_claimed(raw, config))
 
 
 def _claimed(raw: Any, known: Any) -> Any:
@@ -185,8 +199,15 @@ def _merged(call: Call, live: Json | None, config: Json) -> Json:
     return obj
 
 
-async def _apply_new(call: Call, config: Json) -> Item:
-    resource = call.resource
+async def _apply_new(call: Call, text: bytes) -> Item:
+    obj = await call.work(_made, call, text)
+    await guard.settle(call, obj, None)
+    return await store(call, obj, 0)
+
+
+def _made(call: Call, text: bytes) -> Json:
+    """The new object that an applied configuration makes; raises Invalid, and NotFound or Conflict where there must be one already."""
+    config, resource = loads(text), call.resource
     if call.subresource:
         raise not_found(resource.plural, resource.group, call.name)
     if config["metadata"].get("uid"):
@@ -205,12 +226,19 @@ async def _apply_new(call: Call, config: Json) -> Item:
         namespaces.on_create(obj)
     complete(call, obj)
     validate(call, obj, None)
-    await guard.settle(call, obj, None)
-    return await store(call, obj, 0)
+    return obj
 
 
-async def _apply_over(call: Call, item: Item, config: Json) -> Item:
+async def _apply_over(call: Call, item: Item, text: bytes) -> Item:
     guard.admit(call, item)
+    call.weight = max(call.weight, item.size)
+    new, old = await call.work(_merged_over, call, item, text)
+    return await finish(call, item, new, old)
+
+
+def _merged_over(call: Call, item: Item, text: bytes) -> tuple[Json, Json]:
+    """The object with a configuration applied, and the object before; raises Conflict or Invalid."""
+    config: Json = loads(text)
     old = served_object(call, item)
     new = _merged(call, served_object(call, item), config)
     sent = config["metadata"].get("resourceVersion")
@@ -223,4 +251,5 @@ async def _apply_over(call: Call, item: Item, config: Json) -> Item:
     if call.resource.key == "namespaces":
         new["spec"] = old.get("spec", {})
     complete(call, new)
-    return await finish(call, item, new, old)
+    judge(call, new, old)
+    return new, old

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from skerry.kit.bounds import MOST_DEPTH, MOST_VALUES
 from skerry.kit.clock import rfc3339
 from skerry.kit.entropy import new_uid
 from skerry.machinery import causes, meta, ownership
@@ -20,11 +21,13 @@ from skerry.machinery.errors import (
     ApiError,
     BadRequest,
     NotFound,
+    RequestEntityTooLarge,
     already_exists,
     conflict,
     invalid,
     not_found,
 )
+from skerry.machinery.reading import measured
 from skerry.machinery.resource import Look, Resource
 from skerry.machinery.types import FieldType
 from skerry.restapi import decode, guard, namespaces
@@ -39,6 +42,8 @@ Json = dict[str, Any]
 
 TRIES = 6
 NAME_TRIES = 8
+MOST_OBJECT_BYTES = 1536 * 1024
+"""What etcd takes by default: whatever moves from here to a Kubernetes server must fit there."""
 SERVER_SET = frozenset(("generation", "creationTimestamp", "deletionGracePeriodSeconds"))
 """What a caller may send and the server quietly keeps."""
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -61,7 +66,7 @@ async def insert(call: Call, obj: Json) -> Item:
     for left in reversed(range(NAME_TRIES if generated else 1)):
         new = obj
         if generated:
-            new = copied(obj)
+            new = await call.work(copied, obj)
             new["metadata"]["name"] = metadata["generateName"][:58] + "".join(random.choices(ALPHABET, k=5))
         try:
             return await _insert(call, new)
@@ -72,6 +77,14 @@ async def insert(call: Call, obj: Json) -> Item:
 
 
 async def _insert(call: Call, obj: Json) -> Item:
+    await call.work(_prepare, call, obj)
+    call.name = obj["metadata"].get("name", "")
+    await guard.settle(call, obj, None)
+    return await store(call, obj, 0)
+
+
+def _prepare(call: Call, obj: Json) -> None:
+    """Make of what was sent a new object, in place; raises Invalid."""
     resource, metadata = call.resource, obj["metadata"]
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(name, None)
@@ -89,10 +102,7 @@ async def _insert(call: Call, obj: Json) -> Item:
     ownership.on_write(None, obj, part(call), writer(call), versions=versions(call), zero=resource.zero)
     if resource.key == "namespaces":
         namespaces.on_create(obj)  # what the server sets is owned by nobody
-    call.name = metadata.get("name", "")
     validate(call, obj, None)
-    await guard.settle(call, obj, None)
-    return await store(call, obj, 0)
 
 
 def _taken(call: Call, metadata: Json, error: RevisionConflict) -> ApiError:
@@ -176,7 +186,9 @@ def writer(call: Call, *, applies: bool = False) -> ownership.Writer:
 async def store(call: Call, obj: Json, expect: int, *, delete: bool = False, was: Item | None = None) -> Item:
     """Write an object (or its removal), over what it ``was``; raises RevisionConflict. A dry run stops short of it."""
     place = (call.namespace if call.resource.namespaced else "", call.name)
-    encoded = encode(call, obj)
+    encoded = await call.work(encode, call, obj)
+    if not delete:
+        check_size(obj, encoded)
     guard.admit_new(call, encoded, was, creates=expect == 0)
     if call.options.dry_run:
         await fresh(call, None)
@@ -190,6 +202,18 @@ async def store(call: Call, obj: Json, expect: int, *, delete: bool = False, was
     write = Write(call.key(), expect, Value(encoded.head, encoded.tail), delete=delete, checks=checks)
     revision = await call.parts.store.write(write)
     return Item(place, revision, encoded.at(str(revision)))
+
+
+def check_size(obj: Json, encoded: Gapped) -> None:
+    """Refuse to keep what could not be sent again: managers and patches add to what was sent.
+
+    Raises RequestEntityTooLarge, or BadRequest for what is nested too deeply.
+    """
+    size = len(encoded.head) + len(encoded.tail)
+    if size > MOST_OBJECT_BYTES:
+        raise RequestEntityTooLarge(f"Request entity too large: the object is larger than {MOST_OBJECT_BYTES} bytes; split it into several")
+    if size > MOST_VALUES or encoded.tail.count(b"{") + encoded.tail.count(b"[") >= MOST_DEPTH - 1:
+        measured(obj)
 
 
 def encode(call: Call, obj: Json) -> Gapped:
@@ -252,7 +276,7 @@ async def update(call: Call) -> Response:
         raise conflict(resource.plural, resource.group, call.name, STALE)
     for attempt in range(TRIES):
         try:
-            return answer(call, await replace(call, item, sent if revision else copied(sent)))
+            return answer(call, await replace(call, item, sent if revision else await call.work(copied, sent)))
         except RevisionConflict as error:
             if revision or error.current is None or attempt == TRIES - 1:
                 raise lost(call, error) from None
@@ -278,12 +302,18 @@ def lost(call: Call, error: RevisionConflict) -> ApiError:
 async def replace(call: Call, item: Item, new: Json) -> Item:
     """Store ``new`` in the place of ``item``; raises RevisionConflict if that is no longer current."""
     guard.admit(call, item)
-    old = served_object(call, item)
-    check_uid(call, new, old)
-    _keep(call, new, old)
-    complete(call, new)
-    ownership.on_write(old, new, part(call), writer(call), versions=versions(call))
-    return await finish(call, item, new, old)
+
+    def settle() -> Json:
+        old = served_object(call, item)
+        check_uid(call, new, old)
+        _keep(call, new, old)
+        complete(call, new)
+        ownership.on_write(old, new, part(call), writer(call), versions=versions(call))
+        judge(call, new, old)
+        return old
+
+    call.weight = max(call.weight, item.size)
+    return await finish(call, item, new, await call.work(settle))
 
 
 def check_uid(call: Call, new: Json, old: Json) -> None:
@@ -330,21 +360,30 @@ def _keep(call: Call, new: Json, old: Json) -> None:
         new["spec"] = old.get("spec", {})
 
 
-async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
-    """The steps that every change of an object ends with."""
+def judge(call: Call, new: Json, old: Json) -> None:
+    """Count the generation up where something else is asked for, and validate; raises Invalid."""
     resource = call.resource
     if resource.generation and not call.subresource:
         ignored = {"metadata", "apiVersion", "kind", *(("status",) if resource.status else ())}
         if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     validate(call, new, old)
-    await guard.settle(call, new, old)
+
+
+def _differs(new: Json, old: Json) -> bool:
+    """Whether there is anything to store, times of managers apart."""
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     ownership.settle_times(old, new)
-    if same(new, old):
+    return not same(new, old)
+
+
+async def finish(call: Call, item: Item, new: Json, old: Json) -> Item:
+    """The steps that every change of a valid object ends with; raises RevisionConflict."""
+    await guard.settle(call, new, old)
+    if not await call.work(_differs, new, old):
         return item
     metadata = new["metadata"]
-    held = metadata.get("finalizers") or (resource.key == "namespaces" and namespaces.terminating(new))
+    held = metadata.get("finalizers") or (call.resource.key == "namespaces" and namespaces.terminating(new))
     if metadata.get("deletionTimestamp") and not held:
         # watchers are shown what was there; the caller sees his change, at the revision that it was made on
         await store(call, old, item.revision, delete=True)
