@@ -40,6 +40,7 @@ from skerry.gateway.routes import Routes
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
+from skerry.kit.collection import collect_in_between
 from skerry.kit.lag import LoopLag
 from skerry.kit.log import get
 from skerry.machinery.identity import User
@@ -156,6 +157,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         dial = f"{shown}:{link.port}"
         front.open(Registration(client, keys.internal, dial, clock))
         owner = await stack.enter_async_context(TaskOwner("embedded"))
+        owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")
         owner.spawn(lag.run(), "lag")
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")

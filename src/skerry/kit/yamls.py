@@ -23,9 +23,13 @@ from skerry.kit.bounds import MOST_DEPTH, MOST_VALUES
 MOST_DIGITS = 400
 """Characters of a number: more are beyond 64 bits in any base."""
 
+MOST_ALIASES = 10_000
+
 MOST_TOLD = 100
 """So many keys that stand twice are named."""
 
+_PIECE = 128 * 1024
+_ALIASES = re.compile(rb"[\s,:\[{?-]\*[^\s,\[\]{}*]").findall
 _OWN = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _INTEGER = re.compile("[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)")
 _FLOAT = re.compile(
@@ -113,7 +117,15 @@ def doubled(text: str | bytes) -> list[str]:
         return []
 
 
+def _check_aliases(text: str | bytes) -> None:
+    """Refuse many thousands of aliases: the parser takes them one by one without giving any other thread a turn."""
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    if sum(len(_ALIASES(data, begin, begin + _PIECE)) for begin in range(0, len(data), _PIECE)) > MOST_ALIASES:
+        raise YamlError(f"the document has more than {MOST_ALIASES} aliases")
+
+
 def _nodes(text: str | bytes) -> Iterator[tuple[Node, _Loader]]:
+    _check_aliases(text)
     loader = None
     try:
         loader = _Loader(text)

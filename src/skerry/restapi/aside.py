@@ -34,22 +34,23 @@ class Aside:
     def __init__(self) -> None:
         """No thread runs before there is work."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aside")
-        self._here = 0
+        self.here = 0
+        """How many pieces of work are under way or wait."""
         self._done = 0
         self._refused = 0
 
     async def run(self, do: Callable[[*Arguments], T], *args: *Arguments) -> T:
         """Do something on the thread; raises TooManyRequests if too many wait."""
-        if self._here >= MOST_WAITING:
+        if self.here >= MOST_WAITING:
             self._refused += 1
             raise TooManyRequests("too many large objects are being worked on; try again later", retry_after=2)
-        self._here += 1
+        self.here += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, do, *args)
         finally:
-            self._here -= 1
+            self.here -= 1
             self._done += 1
 
     def statistics(self) -> dict[str, int]:
         """How many pieces of work are here, were done, and were refused."""
-        return {"here": self._here, "done": self._done, "refused": self._refused}
+        return {"here": self.here, "done": self._done, "refused": self._refused}

@@ -319,7 +319,7 @@ class ApiServer:
     def statistics(self) -> Json:
         """Counters for people and metrics."""
         caches = {key: cache.statistics() for key, cache in self.parts.feeds.caches.items()}
-        return {"position": self.parts.feeds.position, "caches": caches}
+        return {"position": self.parts.feeds.position, "caches": caches, "aside": self.parts.aside.statistics()}
 
 
 def _end_with_credential(call: Call) -> None:
