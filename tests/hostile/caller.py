@@ -135,11 +135,13 @@ class Hostile:
         user = config["users"][0]["user"]
         self._known = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
         self._nobody = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
+        self._component = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
         folder = self.kubeconfig.parent
         for name in ("client-certificate", "client-key"):
             path = folder / f"{name}.pem"
             path.touch(mode=0o600)
             path.write_bytes(base64.b64decode(user[f"{name}-data"]))
+        self._component.load_cert_chain(folder / "pki" / "controllers.pem")
         self._known.load_cert_chain(folder / "client-certificate.pem", folder / "client-key.pem")
 
     def plain(self) -> socket.socket:
@@ -147,15 +149,15 @@ class Hostile:
         return socket.create_connection((self.host, self.port), PATIENCE)
 
     @contextlib.contextmanager
-    def line(self, *, nobody: bool = False) -> Iterator[Line]:
-        opened = self.open(nobody=nobody)
+    def line(self, *, nobody: bool = False, component: bool = False) -> Iterator[Line]:
+        opened = self.open(nobody=nobody, component=component)
         try:
             yield opened
         finally:
             opened.close()
 
-    def open(self, *, nobody: bool = False) -> Line:
-        context = self._nobody if nobody else self._known
+    def open(self, *, nobody: bool = False, component: bool = False) -> Line:
+        context = self._nobody if nobody else self._component if component else self._known
         return Line(context.wrap_socket(self.plain(), server_hostname=self.host))
 
     def ask(

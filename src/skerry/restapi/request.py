@@ -10,7 +10,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from skerry.machinery import causes
@@ -49,13 +49,25 @@ class Options:
     orphan: bool | None = None
 
 
+class Bodies(Protocol):
+    """Counts the bytes of the bodies of all requests."""
+
+    def take(self, size: int) -> None:
+        """Count bytes that came; raises TooManyRequests."""
+        ...
+
+    def give_back(self, size: int) -> None:
+        """Count bytes that went."""
+        ...
+
+
 class Request:
     """One HTTP request."""
 
-    __slots__ = ("_body", "_headers", "_query", "_receive", "method", "path", "scope")
+    __slots__ = ("_bodies", "_body", "_headers", "_held", "_query", "_receive", "method", "path", "scope")
 
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive) -> None:
-        """Wrap an ASGI scope."""
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, bodies: Bodies | None = None) -> None:
+        """Wrap an ASGI scope; ``bodies`` is told of what the body holds in memory."""
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -63,6 +75,8 @@ class Request:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._query: dict[str, str] | None = None
         self._body: bytes | None = None
+        self._bodies = bodies
+        self._held = 0
 
     def header(self, name: bytes) -> str:
         """A header by its lower-case name, empty if absent."""
@@ -99,6 +113,17 @@ class Request:
             self._body = await asyncio.to_thread(_inflate, data) if encoding == "gzip" else data
         return self._body
 
+    def release(self) -> None:
+        """The request is over: its body is no longer in memory."""
+        if self._bodies is not None:
+            self._bodies.give_back(self._held)
+        self._held = 0
+
+    def _hold(self, size: int) -> None:
+        if self._bodies is not None:
+            self._bodies.take(size)
+            self._held += size
+
     async def _received(self) -> bytes:
         chunks, size = [], 0
         while True:
@@ -109,6 +134,7 @@ class Request:
             size += len(chunk)
             if size > MOST_BODY_BYTES:
                 raise _too_large()
+            self._hold(len(chunk))
             chunks.append(chunk)
             if not message.get("more_body"):
                 return b"".join(chunks)

@@ -17,10 +17,14 @@ CHUNK = 256 * 1024
 JSON_TYPE = b"application/json"
 
 
+def _nothing() -> None:
+    pass
+
+
 class Response:
     """One answer."""
 
-    __slots__ = ("body", "code", "gone", "headers", "media", "stream")
+    __slots__ = ("after", "body", "code", "gone", "headers", "media", "stream")
 
     def __init__(
         self,
@@ -39,6 +43,8 @@ class Response:
         self.headers = headers
         self.stream = stream
         self.gone = gone
+        self.after: Callable[[], None] = _nothing
+        """Called when the answer was sent, or could not be."""
 
     async def send(self, send: Send, *, gzip_accepted: bool) -> None:
         """Write the answer."""

@@ -40,6 +40,7 @@ from skerry.restapi.cache import Item
 from skerry.restapi.callers import Callers, peer_of, unknown
 from skerry.restapi.context import Call, Parts
 from skerry.restapi.contract import Admission, Audit, Authenticator, Authorizer, Record
+from skerry.restapi.crowd import Crowd
 from skerry.restapi.decode import body_object, is_built_in
 from skerry.restapi.discovery import Discovery, subresources
 from skerry.restapi.feeds import Feeds
@@ -99,6 +100,7 @@ class ApiServer:
         feeds = Feeds(store, organization, registry.keys)
         self.parts = Parts(store, feeds, registry, clock, organization)
         self._learners: Mapping[str, Learner] = {}
+        self.crowd = Crowd()
         self._discovery = Discovery(registry)
         self._openapi = OpenApi(registry, version)
         self._version = version
@@ -160,7 +162,7 @@ class ApiServer:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request = Request(scope, receive)
+        request = Request(scope, receive, self.crowd.bodies)
         request_id = new_id()
         asked = [unknown(request)]
         warnings: list[str] = []
@@ -192,12 +194,16 @@ class ApiServer:
 
     async def _send(self, response: Response, request: Request, receive: Receive, send: Send) -> None:
         gzip_accepted = "gzip" in request.header(b"accept-encoding")
-        if response.gone is None:
-            await response.send(send, gzip_accepted=gzip_accepted)
-            return
-        async with TaskOwner("watch") as owner:
-            owner.spawn(_until_gone(receive, response.gone), "disconnect")
-            await response.send(send, gzip_accepted=gzip_accepted)
+        try:
+            if response.gone is None:
+                await response.send(send, gzip_accepted=gzip_accepted)
+                return
+            async with TaskOwner("watch") as owner:
+                owner.spawn(_until_gone(receive, response.gone), "disconnect")
+                await response.send(send, gzip_accepted=gzip_accepted)
+        finally:
+            request.release()
+            response.after()
 
     def record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
         """Have written down what became of a request."""
@@ -226,7 +232,7 @@ class ApiServer:
         if not self._ready:
             raise ServiceUnavailable("the server is starting or stopping; try again", retry_after=1)
         try:
-            return await HANDLERS[action](call)
+            return await self.crowd.answer(HANDLERS[action], call)
         finally:
             asked[0] = attributes._replace(name=call.name if action == "create" else found.name)
 
@@ -319,7 +325,12 @@ class ApiServer:
     def statistics(self) -> Json:
         """Counters for people and metrics."""
         caches = {key: cache.statistics() for key, cache in self.parts.feeds.caches.items()}
-        return {"position": self.parts.feeds.position, "caches": caches, "aside": self.parts.aside.statistics()}
+        return {
+            "position": self.parts.feeds.position,
+            "caches": caches,
+            "aside": self.parts.aside.statistics(),
+            "crowd": self.crowd.statistics(),
+        }
 
 
 def _end_with_credential(call: Call) -> None:
