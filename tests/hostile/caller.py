@@ -126,6 +126,7 @@ class Hostile:
     log: Path
     host: str = field(init=False)
     port: int = field(init=False)
+    _kept: Line | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         config = yaml.safe_load(self.kubeconfig.read_text())
@@ -171,13 +172,23 @@ class Hostile:
         nobody: bool = False,
         **query: Any,
     ) -> Answer:
-        """One request over a connection of its own; fails if there is no answer."""
+        """One request; fails if there is no answer. A connection that may be used again is."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         target = path + ("?" + urlencode(query) if query else "")
-        with self.line(nobody=nobody) as line:
-            answer = line.ask(method, target, data, [("Content-Type", media), *headers])
-        assert answer is not None, f"{method} {path[:200]} got no answer; {self.log.read_text()[-2000:]}"
-        return answer
+        for kept in (self._kept, None):
+            if kept is None or not nobody:
+                line, self._kept = kept or self.open(nobody=nobody), None
+                answer = line.ask(method, target, data, [("Content-Type", media), *headers])
+                if answer is not None:
+                    self._keep(line, answer, nobody=nobody)
+                    return answer
+        raise AssertionError(f"{method} {path[:200]} got no answer; {self.log.read_text()[-2000:]}")
+
+    def _keep(self, line: Line, answer: Answer, *, nobody: bool) -> None:
+        if nobody or answer.code >= 400 or answer.header("connection") == "close" or not answer.header("content-length"):
+            line.close()
+        else:
+            self._kept = line
 
     def patch(self, path: str, body: object, kind: str = "merge", **query: Any) -> Answer:
         media = {"apply": "application/apply-patch+yaml"}.get(kind, f"application/{kind}-patch+json")
@@ -190,11 +201,10 @@ class Hostile:
 
     def is_well(self) -> bool:
         """Whether the server serves a write and a read."""
-        with self.line() as line:
-            made = line.ask("POST", CONFIGMAPS, json.dumps(config_map("", generateName="well-")).encode())
-            assert made is not None
-            path = f"{CONFIGMAPS}/{made.json['metadata']['name']}"
-            return [answer and answer.code for answer in (made, line.ask("GET", path), line.ask("DELETE", path))] == [201, 200, 200]
+        made = self.ask("POST", CONFIGMAPS, config_map("", generateName="well-"))
+        assert made.code == 201, made.body
+        path = f"{CONFIGMAPS}/{made.json['metadata']['name']}"
+        return (self.ask("GET", path).code, self.ask("DELETE", path).code) == (200, 200)
 
     def memory(self) -> int:
         """The bytes that the server holds in memory."""

@@ -25,7 +25,7 @@ DOUBLING = [add("/data", {"a": "x" * 1000}), *({"op": "copy", "from": "/data", "
 DEEPENING = [add("/a", {}), *(step for _ in range(3000) for step in (move("/a", "/b"), add("/a", {}), move("/b", "/a/b")))]
 UNFIT: dict[str, list[Any]] = {
     "copies of copies": DOUBLING,
-    "copies into a list": [add("/l", ["x" * 10_000]), *({"op": "copy", "from": "/l/0", "path": "/l/-"} for _ in range(9000))],
+    "copies into a list": [add("/l", ["x" * 10_000]), *({"op": "copy", "from": "/l/0", "path": "/l/-"} for _ in range(3000))],
     "moved deeper and deeper": DEEPENING,
     "too many operations": [{"op": "test", "path": "/kind", "value": "ConfigMap"}] * (MOST_OPERATIONS + 1),
     "a huge index": [add("/metadata/finalizers", []), add("/metadata/finalizers/99999999999999999999", "a.b/c")],
@@ -94,12 +94,12 @@ def test_a_patch_of_the_wrong_types_is_refused_or_ignored(hostile: Hostile, kind
 
 
 MANY: dict[str, Json] = {
-    "labels": {"labels": {f"label{i}": "v" for i in range(30_000)}},
-    "annotations": {"annotations": {f"note{i}": "" for i in range(15_000)}},
-    "finalizers": {"finalizers": [f"example.com/f{i}" for i in range(30_000)]},
-    "owners": {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": f"u{i}"} for i in range(15_000)]},
+    "labels": {"labels": {f"label{i}": "v" for i in range(10_000)}},
+    "annotations": {"annotations": {f"note{i}": "" for i in range(5000)}},
+    "finalizers": {"finalizers": [f"example.com/f{i}" for i in range(10_000)]},
+    "owners": {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": f"u{i}"} for i in range(5000)]},
     "controllers": {
-        "ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": f"u{i}", "controller": True} for i in range(9000)]
+        "ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": f"u{i}", "controller": True} for i in range(3000)]
     },
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skerry.machinery.errors import BadRequest
-from skerry.machinery.selectors import EVERYTHING, parse_fields, parse_labels
+from skerry.machinery.selectors import EVERYTHING, MOST_REQUIREMENTS, parse_fields, parse_labels
 
 LABELS = {"app": "web", "tier": "front", "size": "12"}
 
@@ -53,8 +53,15 @@ def test_a_label_selector_that_makes_no_sense_is_refused(text: str) -> None:
 
 
 def test_a_long_label_selector_is_read_in_one_go() -> None:
-    text = ",".join(f"k{number}!=v" for number in range(5000)) + " " * 1000
-    assert len(parse_labels(text).requirements) == 5000
+    text = "k in (" + ",".join(f"v{number}" for number in range(5000)) + ")" + " " * 1000
+    assert len(parse_labels(text).requirements[0].values) == 5000
+
+
+def test_the_conditions_of_a_selector_are_bounded() -> None:
+    for parse in (parse_labels, lambda text: parse_fields(text, lambda _: True)):
+        parse(",".join(f"k{number}!=v" for number in range(MOST_REQUIREMENTS)))
+        with pytest.raises(BadRequest):
+            parse(",".join(f"k{number}!=v" for number in range(MOST_REQUIREMENTS + 1)))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@
   of that moment, so :meth:`Door.reload` is an assignment: nobody is refused in between, and open
   connections live on as they are. A fresh context knows no old session: a root that was taken
   out is gone for every new connection.
-* **Strangers are bounded.** So many handshakes run at once and so long; the others wait in the
-  kernel's queue.
+* **Strangers are bounded.** So many handshakes run at once and so long; when there are more, the
+  oldest is given up, so that connections that never say anything keep nobody out. Peers that are
+  gone without a word are noticed by TCP itself, within minutes.
 * **Stopping.** No new connections; idle ones close; running requests get their time, but not
   those whose client stopped sending; the application ends its watches (``on_stop``); what is left
   after the grace is cut. A client that does not answer the goodbye of TLS holds nobody up.
@@ -35,6 +36,8 @@ from skerry.kit.log import get
 
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 CUT_SECONDS = 1.0
+GONE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 120_000))
+"""When TCP takes a peer for gone: two minutes without a sign of him, or in which he took nothing. Where the system has these options."""
 HINTS = {
     errno.EADDRINUSE: "; stop what runs there, or choose another --port",
     errno.EACCES: "; a port below 1024 needs a privilege",
@@ -81,7 +84,7 @@ class Door:
             timeout_keep_alive=self._limits.idle_seconds,
         )
         self._shared = Shared(self._limits, clock)
-        self._handshakes = asyncio.Semaphore(self._limits.handshakes)
+        self._handshakes: dict[asyncio.Task[None], None] = {}
         self._failed = 0
         self.port = port
         """The port that is listened on; with 0 it is known once the door is open."""
@@ -122,19 +125,21 @@ class Door:
     async def _accept(self, listener: socket.socket, owner: TaskOwner) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._handshakes.acquire()
             try:
                 accepted, _ = await loop.sock_accept(listener)
             except OSError as error:
-                self._handshakes.release()
                 if error.errno in OUT_OF_RESOURCES:
                     log.warning("no connection can be accepted for now", error=error.strerror)
                     await self._clock.sleep(1)
                 continue  # otherwise the caller left before he was let in
-            except asyncio.CancelledError:
-                self._handshakes.release()
-                raise
-            owner.spawn(self._handshake(accepted), "handshake").add_done_callback(lambda _: self._handshakes.release())
+            if len(self._handshakes) >= self._limits.handshakes:
+                oldest = next(iter(self._handshakes))
+                del self._handshakes[oldest]
+                oldest.cancel()
+                self._failed += 1
+            shaking = owner.spawn(self._handshake(accepted), "handshake")
+            self._handshakes[shaking] = None
+            shaking.add_done_callback(lambda done: self._handshakes.pop(done, None))
 
     async def _handshake(self, accepted: socket.socket) -> None:
         """Hand a connection to the protocol; from then on it is nobody's but its own."""
@@ -238,6 +243,9 @@ def _bound(family: int, address: tuple[Any, ...], *, both: bool) -> socket.socke
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in GONE:
+            if option := getattr(socket, name, None):
+                made.setsockopt(socket.IPPROTO_TCP, option, value)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
         made.bind(address)

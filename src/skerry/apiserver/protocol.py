@@ -5,6 +5,9 @@
   (:class:`CertificateIdentity`); both are None for a client that showed nothing.
 * A head, a whole message and the time to send a head are bounded. uvicorn bounds the time to be
   idle, and stops reading while an application does not take its body.
+* What is left of a message after its answer has as long as a head; requests that are sent ahead of
+  their answers are bounded; and when the connection goes, every one of them learns of it (uvicorn
+  tells the newest only).
 * Trailers are dropped: uvicorn would add them to headers that were already judged.
 * Bytes that are not HTTP, and upgrades (WebSocket, SPDY), get a ``Status`` and a closed
   connection.
@@ -15,6 +18,7 @@ Listening, reloading and stopping are ``http.py``'s.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -23,7 +27,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from skerry.apiserver.corked import Corked
@@ -55,6 +59,23 @@ class Limits:
     stalled_seconds: float = 1.0
     linger_seconds: float = 0.5
     backlog: int = 2048
+
+
+MOST_AHEAD = 64
+"""Requests that may be sent before the first is answered: clients send one or two, and what came at once is parsed at once."""
+
+NO_HTTP = "the request is not well-formed HTTP/1.1"
+
+
+class _WithoutStrangers(logging.Filter):
+    """Drops uvicorn's line for each request that is no HTTP: anybody could fill a disk with it. They are counted."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be written."""
+        return record.msg != "Invalid HTTP request received."
+
+
+logging.getLogger("uvicorn.error").addFilter(_WithoutStrangers())
 
 
 class Shared(ServerState):
@@ -90,6 +111,8 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._received = 0
         self._known = 0
+        self._head_bytes = 0
+        self._running: RequestResponseCycle | None = None
         self._overdue: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
@@ -105,6 +128,10 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits for the last connection."""
         self._head_came()
+        for cycle in (self._running, *(queued for queued, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
         self._shared.changed.set()
 
@@ -125,7 +152,10 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Add to the scope what uvicorn does not know."""
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise ValueError("too many requests were sent ahead of their answers")  # the parser gives up, and with it the connection
         super().on_message_begin()
+        self._head_bytes = 0
         self.scope["extensions"] = self._extensions
         self._received = max(self._received, 1)  # the head may begin in the chunk that ended the message before
         self._shared.refresh_date()
@@ -133,22 +163,32 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, and leave a trailer."""
         if self._in_head:
+            self._head_bytes += len(name) + len(value)
             super().on_header(name, value)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the URL."""
+        self._head_bytes += len(url)
+        super().on_url(url)
 
     def on_headers_complete(self) -> None:
         """Start the application, or refuse an upgrade."""
         self._in_head = False
         self._head_came()
         upgrade = self.parser.should_upgrade()
+        if too_large := self._head_bytes > self._limits.head_bytes:
+            self.url, self.headers[:] = b"/", []
+            self.app = refuse_head  # it came in one piece with its end
         if upgrade and self._wants_another_protocol():
             self.app = refuse_upgrade  # the last request of this connection
         super().on_headers_complete()
-        if upgrade:
+        if upgrade or too_large:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Count anew, and be ready for the next head."""
         super().on_message_complete()
+        self._head_came()
         self._in_head = True
         self._received = 0
 
@@ -160,9 +200,19 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, "Timeout", "the server stops, and the rest of the request's body does not come")
         self._known = self._received
 
-    def send_400_response(self, msg: str) -> None:
+    def on_response_complete(self) -> None:
+        """Wait for the rest of a message that was answered before its end, but not for long."""
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.response_complete and not self._in_head and not self.transport.is_closing():
+            self._expect_head()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 uvicorn's words
         """Answer what is not HTTP."""
-        self._refuse(400, "BadRequest", msg)
+        self._refuse(400, "BadRequest", NO_HTTP)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: the client was told."""
@@ -182,7 +232,7 @@ class Connection(HttpToolsProtocol):
 
     def _head_overdue(self) -> None:
         self._overdue = None
-        if self._received:
+        if self._received and self._in_head:
             self._refuse(408, "Timeout", f"the request's head did not arrive within {self._limits.head_seconds:g} seconds")
         else:
             self.transport.close()
@@ -193,12 +243,13 @@ class Connection(HttpToolsProtocol):
         self._shared.refused += 1
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.transport.abort()
-                return
+        for cycle in (self._running, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                if cycle.response_started:
+                    self.transport.abort()
+                    return
         body = status_body(code, reason, message)
         head = [b"%s: %s\r\n" % each for each in (*self.server_state.default_headers, (b"content-type", b"application/json"))]
         self.transport.write(
@@ -224,6 +275,14 @@ async def refuse_upgrade(_scope: Scope, _receive: Receive, send: Send) -> None:
     body = status_body(400, "BadRequest", "this server takes no upgraded connections (WebSocket, SPDY)")
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse_head(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a request whose head is too large."""
+    body = status_body(431, "BadRequest", "the request's head (URL and headers) is too large; select less, or send what is large in a body")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -19,6 +19,10 @@ _INTEGER = re.compile("[+-]?[0-9]+").fullmatch
 OPERATORS = frozenset(("=", "==", "!=", "in", "notin", ">", "<"))
 
 
+MOST_REQUIREMENTS = 100
+"""Conditions of one selector: each is asked of each object. ``in`` with many values is one condition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One condition: ``operator`` is exists, !, =, ==, !=, in, notin, > or <."""
@@ -93,6 +97,10 @@ def fail(text: str, why: str) -> BadRequest:
     return BadRequest(f'unable to parse selector "{text}": {why}' if not why.startswith("unable") else why)
 
 
+def _too_many() -> BadRequest:
+    return BadRequest(f"a selector may have {MOST_REQUIREMENTS} requirements; one with 'in' can name many values")
+
+
 def parse_labels(text: str) -> Selector:
     """Parse a label selector; raises BadRequest."""
     if not text.strip():
@@ -101,6 +109,8 @@ def parse_labels(text: str) -> Selector:
     found = []
     while True:
         found.append(_requirement(tokens))
+        if len(found) > MOST_REQUIREMENTS:
+            raise _too_many()
         word = tokens.take()
         if not word:
             return Selector(tuple(sorted(found, key=lambda each: each.key)))
@@ -168,4 +178,6 @@ def parse_fields(text: str, supported: Callable[[str], bool]) -> Selector:
             raise BadRequest(f"field label not supported: {path}")
         value = re.sub(r"\\([\\,=])", r"\1", raw)
         found.append(Requirement(path, operator, frozenset((value,))))
+        if len(found) > MOST_REQUIREMENTS:
+            raise _too_many()
     return Selector(tuple(found))

@@ -26,6 +26,8 @@ from skerry.restapi.selection import Selection, select
 from skerry.store.contract import Compacted, FutureRevision, Key
 
 PATIENCE = 3.0
+NEWEST = 2**63 - 1
+"""The last revision that a store could number."""
 
 
 async def get(call: Call) -> Response:
@@ -68,9 +70,11 @@ def revision_of(text: str, name: str) -> int | None:
     """Read a revision; None if there is none. Raises BadRequest."""
     if not text:
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise BadRequest(f'invalid resource version: {name}: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
-    return int(text)
+    if len(text) > 20:
+        raise BadRequest(f'invalid resource version: {name}: Invalid value: "{text[:40]}": strconv.ParseUint: parsing: value out of range')
+    return min(int(text), NEWEST)
 
 
 START_FORMAT = "meta.k8s.io/v1"
@@ -95,6 +99,8 @@ def _decode_continue(token: str) -> Continue:
         version, revision, (namespace, _, name) = body.get("v"), int(body["rv"]), body.get("start", "").partition("/")
     except (ValueError, KeyError, TypeError, AttributeError, BadRequest) as error:
         raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from None
+    if not -1 <= revision <= NEWEST:
+        raise BadRequest("invalid continue token: continue key is not valid: its resource version is out of range")
     wrong = "" if name else f"encoded start key empty (version {version})"
     if version != START_FORMAT:
         wrong = f"server does not recognize this encoded version {version}"

@@ -13,8 +13,8 @@ from skerry.restapi.cache import Event, Item
 from skerry.restapi.request import Options
 from skerry.store.contract import Verb
 
-AT_A_TIME = 1000
-"""How many objects are looked at (each a few microseconds) before others get their turn."""
+AT_A_TIME = 4000
+"""Conditions that are asked at a time: a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,11 @@ class Selection:
 
     async def among(self, items: Sequence[Item]) -> list[Item]:
         """Those of some objects that belong to the choice; others get their turn in between."""
+        conditions = 1 + len(self.labels.requirements) + len(self.fields.requirements) + (3 if self.sight else 0)
         found: list[Item] = []
-        for begin in range(0, len(items), AT_A_TIME):
-            found += [item for item in items[begin : begin + AT_A_TIME] if self.has(item)]
+        step = max(1, AT_A_TIME // conditions)
+        for begin in range(0, len(items), step):
+            found += [item for item in items[begin : begin + step] if self.has(item)]
             await asyncio.sleep(0)
         return found
 

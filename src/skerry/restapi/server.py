@@ -249,8 +249,10 @@ class ApiServer:
                 raise MethodNotAllowed(NO_METHOD)
             about = Subject("", resource.group, resource.plural)
             qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+            asked = "create" if request.method == "POST" else action or request.method.lower()
             raise MethodNotAllowed(
-                f'{"create" if request.method == "POST" else action} is not supported on resources of kind "{qualified}"', subject=about
+                f'{asked} is not supported on resources of kind "{qualified}"',
+                subject=about,
             )
         accepted = form(request.header(b"accept"))
         return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
