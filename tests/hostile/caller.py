@@ -185,7 +185,7 @@ class Hostile:
         raise AssertionError(f"{method} {path[:200]} got no answer; {self.log.read_text()[-2000:]}")
 
     def _keep(self, line: Line, answer: Answer, *, nobody: bool) -> None:
-        if nobody or answer.code >= 400 or answer.header("connection") == "close" or not answer.header("content-length"):
+        if nobody or answer.header("connection") == "close" or not answer.header("content-length"):
             line.close()
         else:
             self._kept = line
