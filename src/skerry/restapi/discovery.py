@@ -12,8 +12,10 @@ from typing import Any
 
 from skerry.machinery.document import dumps
 from skerry.machinery.resource import Resource
-from skerry.restapi.negotiate import Form
+from skerry.restapi.negotiate import PLAIN, Form, form
 from skerry.restapi.registry import Registry
+from skerry.restapi.request import Request
+from skerry.restapi.response import Response
 
 Json = dict[str, Any]
 
@@ -27,18 +29,32 @@ class Discovery:
         self._generation = -1
         self._kept: dict[tuple[str, Form], tuple[bytes, str]] = {}
 
-    def document(self, path: str, form: Form) -> tuple[bytes, str] | None:
+    def respond(self, request: Request, path: str) -> Response | None:
+        """Answer with the document at a path, in the form that the client asks for; None if there is none."""
+        accept = request.header(b"accept")
+        accepted = form(accept, discovery=True) if path in {"/api", "/apis"} else PLAIN
+        found = self._document(path, accepted)
+        if found is None:
+            return None
+        media = b"application/json"
+        if accepted.kind:
+            media += f";g=apidiscovery.k8s.io;v={accepted.version};as={accepted.kind}".encode()
+        if request.header(b"if-none-match") == found[1]:
+            return Response(b"", code=304, media=media, headers=[(b"etag", found[1].encode())])
+        return Response(found[0], media=media, headers=[(b"etag", found[1].encode()), (b"vary", b"Accept")])
+
+    def _document(self, path: str, asked: Form) -> tuple[bytes, str] | None:
         """The document at a path and its ETag; None if there is none."""
         if self._generation != self._registry.generation:
             self._kept.clear()
             self._generation = self._registry.generation
-        found = self._kept.get((path, form))
+        found = self._kept.get((path, asked))
         if found is None:
-            made = self._make(path, form)
+            made = self._make(path, asked)
             if made is None:
                 return None
             body = dumps(made)
-            found = self._kept[(path, form)] = (body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
+            found = self._kept[(path, asked)] = (body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
         return found
 
     def _make(self, path: str, form: Form) -> Json | None:

@@ -302,7 +302,7 @@ class ApiServer:
             return json_response(version_document(self._version))
         if path == "/":
             return json_response({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
-        document = await self._openapi.respond(request, path) if path.startswith("/openapi/") else self._discover(request, path)
+        document = await self._openapi.respond(request, path) if path.startswith("/openapi/") else self._discovery.respond(request, path)
         if document is None:
             raise NotFound
         return document
@@ -310,19 +310,6 @@ class ApiServer:
     def _health(self, path: str) -> Response:
         why = "" if path != "/readyz" else self.trouble() if self._ready else "the server is starting or stopping"
         return Response(f"not ready: {why}".encode() if why else b"ok", code=503 if why else 200, media=b"text/plain; charset=utf-8")
-
-    def _discover(self, request: Request, path: str) -> Response | None:
-        accept = request.header(b"accept")
-        accepted = form(accept, discovery=True) if path in {"/api", "/apis"} else PLAIN
-        found = self._discovery.document(path, accepted)
-        if found is None:
-            return None
-        media = b"application/json"
-        if accepted.kind:
-            media += f";g=apidiscovery.k8s.io;v={accepted.version};as={accepted.kind}".encode()
-        if request.header(b"if-none-match") == found[1]:
-            return Response(b"", code=304, media=media, headers=[(b"etag", found[1].encode())])
-        return Response(found[0], media=media, headers=[(b"etag", found[1].encode()), (b"vary", b"Accept")])
 
     def statistics(self) -> Json:
         """Counters for people and metrics."""
