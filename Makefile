@@ -26,7 +26,7 @@ help: ## list the commands
 setup: .venv/.synced ## all set-up, nothing else
 
 up: setup ## set up, then run Skerry with an embedded database and a simulated site (DATA=.skerry PORT=8443)
-	$(RUN) skerry up --sim --data $(DATA) --port $(PORT)
+	$(RUN) skerry up --sim --data "$(DATA)" --port $(PORT)
 
 test: setup ## set up, then run every test that this machine can run
 	$(RUN) pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import SKERRY, Server, running
+from tests.e2e.server import SKERRY, Server, eventually, running
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "first-cluster.yaml")
@@ -145,6 +146,23 @@ def test_a_site_whose_api_is_away_is_said_to_be_and_comes_back(up: Server) -> No
     up.kubectl("wait", "--for=condition=Healthy", "managementcluster/demo", "--timeout=120s")
     up.kubectl("delete", "--raw", f"{path}/faults")
     up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.web", "--timeout=120s")
+
+
+@pytest.mark.peer("kubernetes")
+@pytest.mark.parametrize("options", [("--sim",), ()])
+def test_the_commands_that_are_proposed_work(options: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with running(folder, *options) as server:
+        eventually(lambda: "Try, in another terminal" in server.log.read_text(), 60, server.log)
+        proposed = [shlex.split(line) for line in server.log.read_text().splitlines() if line.startswith("  ")]
+        assert proposed[0] == ["export", "KUBECONFIG=data/admin.kubeconfig"]
+        assert len(proposed) == 4
+        for program, *arguments in proposed[1:]:
+            if program == "skerry":
+                subprocess.run([str(SKERRY), *arguments], cwd=folder, check=True, capture_output=True, timeout=120)
+            elif "-w" not in arguments:
+                server.kubectl(*(EXAMPLE if each.startswith("examples/") else each for each in arguments))
 
 
 def test_it_stops_cleanly_when_it_is_told_to(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -93,12 +95,17 @@ async def _until_stopped(settings: ServerSettings, *, greet: bool, sim: bool) ->
             await stack.enter_async_context(demonstration(running, settings))
         running.announce()
         if greet:
-            _greet(running.address, settings)
+            _greet(running.address, settings, WITH_SITE if sim else WITHOUT_SITE)
         starting = None
         await stop.wait()
 
 
-def _greet(address: str, settings: ServerSettings) -> None:
+WITH_SITE = ("kubectl get clusters -A", "kubectl apply -f examples/first-cluster.yaml", "kubectl get clusters -A -w")
+WITHOUT_SITE = ("kubectl get managementclusters", "kubectl explain managementcluster.spec", "skerry doctor --data {data}")
+"""What can be tried where there is a place that makes clusters, and where there is none yet."""
+
+
+def _greet(address: str, settings: ServerSettings, commands: Sequence[str]) -> None:
     try:
         shown = settings.kubeconfig.relative_to(Path.cwd())
     except ValueError:
@@ -107,9 +114,8 @@ def _greet(address: str, settings: ServerSettings) -> None:
         f"\nSkerry is up at {address}\n"
         f"The administrator's kubeconfig: {shown}\n\n"
         "Try, in another terminal:\n"
-        f"  export KUBECONFIG={shown}\n"
-        "  kubectl get clusters -A\n"
-        "  kubectl apply -f examples/first-cluster.yaml\n"
-        "  kubectl get clusters -A -w\n\n"
+        f"  export KUBECONFIG={shlex.quote(str(shown))}\n"
+        + "".join(f"  {each.format(data=shlex.quote(str(shown.parent)))}\n" for each in commands)
+        + "\n"
     )
     sys.stdout.flush()
