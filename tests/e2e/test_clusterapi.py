@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             agent.stop()
 
 
-def wait(server: Server, name: str, jsonpath: str, seconds: int = 140) -> None:
+def wait(server: Server, name: str, jsonpath: str, seconds: int = 390) -> None:
     server.kubectl("wait", f"--for=jsonpath={jsonpath}", "-n", "real", f"cluster/team-a.{name}", f"--timeout={seconds}s")
 
 
@@ -57,7 +57,7 @@ def test_a_cluster_lives_its_whole_life_behind_the_real_controllers(site: Server
     assert line[1:6] == ["Ready", "True", "v1.34.2", "1/1", "1/1"]
     site.kubectl("patch", "nodepool", "-n", "real", "team-a.life.md-0", "--type=merge", "-p", '{"spec":{"replicas":2}}')
     wait(site, "life", "{.status.workers.summary}=2/2")
-    site.kubectl("delete", "nodepool", "-n", "real", "team-a.life.md-0", "--timeout=140s")
+    site.kubectl("delete", "nodepool", "-n", "real", "team-a.life.md-0", "--timeout=390s")
     wait(site, "life", "{.status.phase}=Ready")
     refused = site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.37.0"}}')
     assert "patched" in refused
@@ -65,7 +65,7 @@ def test_a_cluster_lives_its_whole_life_behind_the_real_controllers(site: Server
     site.kubectl("patch", "cluster", "-n", "real", "team-a.life", "--type=merge", "-p", '{"spec":{"version":"v1.35.1"}}')
     wait(site, "life", "{.status.version}=v1.35.1")
     wait(site, "life", "{.status.phase}=Ready")
-    site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=140s")
+    site.kubectl("delete", "cluster", "-n", "real", "team-a.life", "--timeout=390s")
     eventually(lambda: "Machine " not in site.kubectl("get", "observedobjects", "-n", "real"), 120)
 
 
@@ -81,8 +81,8 @@ def test_ten_clusters_are_made_side_by_side_with_and_without_workers(site: Serve
         "apply", "-f", "-", stdin="\n---\n".join(CLUSTER % {"name": name} + (POOL % {"name": name}) * (name < "n5") for name in names)
     )
     for name in names:
-        wait(site, name, "{.status.phase}=Ready", 140)
-    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=300s")
+        wait(site, name, "{.status.phase}=Ready")
+    site.kubectl("delete", "clusters", "-n", "real", "--all", "--timeout=390s")
 
 
 def test_a_token_is_good_for_one_registration(site: Server, tmp_path: Path) -> None:
