@@ -124,3 +124,35 @@ assert audit.statistics() == {{"written": 10, "waiting": 0, "lost": 0}}, audit.s
 """
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."}, timeout=60)
     assert [line["id"] for line in lines(path)] == [str(number) for number in range(10)]
+
+
+def test_while_nothing_can_be_written_reads_do_not_push_out_what_changed_or_was_refused(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    code = f"""
+import resource, signal, sys, time
+from pathlib import Path
+from skerry.access import audit as module
+from tests.access.clock import Standing
+from tests.access.test_audit import ASKED, Decision
+module.MOST_WAITING, module.RETRY_SECONDS = 10, 3600.0
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+audit = module.AuditFile(Path({str(path)!r}), Standing())
+read = ASKED._replace(verb="get")
+audit.record(Decision(read, 200))
+while not (audit._failing and audit.statistics()["waiting"]):
+    time.sleep(0.01)
+for number in range(20):
+    audit.record(Decision(read, 200))
+for number in range(20):
+    audit.record(Decision(read, 403) if number % 2 else Decision(ASKED))
+assert audit.statistics() == {{"written": 0, "waiting": 10, "lost": 31}}, audit.statistics()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+audit.close()
+"""
+    # into pipes: the limit is for every file
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONPATH": "."}, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    *found, last = lines(path)
+    assert [line["code"] for line in found] == [200] * 5 + [201, 403, 201, 403, 201]
+    assert last["lost"] == 31

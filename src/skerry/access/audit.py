@@ -35,7 +35,7 @@ from skerry.machinery.identity import Attributes
 from skerry.pki.policy import COMPONENTS
 
 MOST_WAITING = 20_000
-"""Lines that may wait for the disk."""
+"""Lines that may wait for the disk; reads leave half of the room to what changed or was refused."""
 
 RETRY_SECONDS = 1.0
 
@@ -198,8 +198,9 @@ class AuditFile:
         if not worth_recording(record):
             return
         encoded = self._encoder.encode(line(record, rfc3339_micro(self._clock.now())))
+        room = MOST_WAITING // 2 if record.code < 400 and record.attributes.verb in READS else MOST_WAITING
         with self._changed:
-            if self._closing or len(self._waiting) >= MOST_WAITING:
+            if self._closing or len(self._waiting) >= room:
                 self._lost += 1
                 self._lost_untold += 1
                 return
