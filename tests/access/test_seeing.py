@@ -6,6 +6,7 @@ import pytest
 
 from skerry.kinds.observedobject import CLUSTER_LABEL
 from skerry.machinery.document import gapped
+from skerry.restapi.cache import ShutItem
 from tests.access.people import ADMIN, CONTROLLERS, KINDS, People, cluster, obj, path, watching
 
 CLUSTERS = path("clusters")
@@ -203,6 +204,19 @@ async def test_a_role_that_changes_changes_what_is_seen(server: People) -> None:
         )
         assert answer.code == 200
         await seen.until(lambda: seen.told()[1:] == [("ADDED", "p.c")])
+
+
+async def test_an_object_that_cannot_be_opened_ends_the_watch_that_needs_it_and_nothing_else(server: People) -> None:
+    await server.grant("managementcluster.admin", "ann", "ManagementCluster", "sv-1")
+    async with watching(server, "ann", path("secrets"), labelSelector="a=b") as choosing, watching(server, "ann", path("secrets")) as seen:
+        await server.make(obj("secrets", "s", None, "sv-1", type="Opaque"))
+        await seen.until(lambda: seen.told() == [("ADDED", "s")])
+        place = ("sv-1", "shut")  # as another server wrote it, with a key that is not here
+        server.app.parts.feeds.caches["secrets"].rows[place] = ShutItem(place, 1, "no key")
+        assert (await server.grant("managementcluster.admin", "ann", "ManagementCluster", "sv-2")).code == 201
+        await choosing.until(lambda: choosing.ended)
+        del server.app.parts.feeds.caches["secrets"].rows[place]
+    assert await server.names("ann", "secrets") == ["s"]
 
 
 async def test_a_watch_ends_when_its_user_leaves_a_group_or_is_gone(server: People) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from skerry.machinery.errors import Expired
+from skerry.machinery.errors import ApiError, Expired
 from skerry.machinery.identity import Sight
 from skerry.restapi.cache import Event, Item, Place, Watcher
 from skerry.restapi.context import Call
@@ -92,6 +92,13 @@ class Sighted:
             return
         if self._selection.sight is None:
             return
+        try:
+            self._look_again(namespace)
+        except ApiError:  # an object that cannot be opened; whoever made the change is not to suffer for it
+            self._watcher.drop()
+        self._watcher.wake()
+
+    def _look_again(self, namespace: str) -> None:
         rows = self._cache.rows
         places = rows.irange((namespace, ""), (namespace + "\0", ""), inclusive=(True, False)) if namespace else rows
         for item in [rows[place] for place in places]:
@@ -99,7 +106,6 @@ class Sighted:
                 again = Event(Verb.UPDATE, item, item)
                 again.revision = max(self._position(), item.revision)
                 self._watcher.offer(again)
-        self._watcher.wake()
 
     def _position(self) -> int:
         """The revision that the kind is known up to."""
