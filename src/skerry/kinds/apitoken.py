@@ -54,6 +54,7 @@ RESOURCE = Resource(
     version=VERSION,
     kind="APIToken",
     plural="apitokens",
+    categories=("access",),
     namespaced=False,
     schema=Schema(structural(APIToken)),
     selectable=("spec.owner",),

@@ -16,10 +16,14 @@ from typing import Annotated, Literal
 
 from msgspec import field
 
+from skerry.kinds import pem
 from skerry.kinds.common import GROUP, VERSION, Component, Conditions, Counts, Metadata, Shape, Variable
-from skerry.kinds.rules import immutable, missing, path_name, path_rule
+from skerry.kinds.places import proxy_causes, registry_problem, told
+from skerry.kinds.rules import bad, immutable, missing, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
+from skerry.machinery.causes import forbidden
 from skerry.machinery.errors import Cause
+from skerry.machinery.names import label_problems
 from skerry.machinery.resource import Column, Look, Resource
 from skerry.machinery.schema import Schema
 
@@ -52,8 +56,9 @@ class Network(Shape):
 
 
 class Proxy(Shape):
-    """The proxy that nodes use to leave their network."""
+    """The proxy that nodes use to leave their network: a ProxyConfiguration, or what would stand in one."""
 
+    configuration: Annotated[str, doc("ProxyConfiguration to take all of it from.", pattern=LABEL, max_length=63)] = ""
     http: Annotated[str, doc("URL for plain HTTP.", max_length=2048)] = ""
     https: Annotated[str, doc("URL for HTTPS.", max_length=2048)] = ""
     no_proxy: Annotated[list[str], doc("Hosts, domains and CIDR blocks that are reached directly.")] = []
@@ -74,9 +79,10 @@ class Storage(Shape):
 
 
 class ImageRegistry(Shape):
-    """Where nodes pull the platform's images from."""
+    """Where nodes pull the platform's images from: an ImageRegistry, or its host."""
 
-    host: Annotated[str, doc("Host, optional port and path of the registry.", min_length=1, max_length=253)]
+    name: Annotated[str, doc("ImageRegistry to take it from.", pattern=LABEL, max_length=63)] = ""
+    host: Annotated[str, doc("Host, optional port and path of the registry.", max_length=253)] = ""
 
 
 class ClusterSpec(Shape):
@@ -96,6 +102,7 @@ class ClusterSpec(Shape):
     trusted_cas: Annotated[list[TrustedCA], doc("Certificate authorities that nodes trust.", list_type="map", list_keys=("name",))] = field(
         default_factory=list, name="trustedCAs"
     )
+    trust_bundles: Annotated[list[str], doc("TrustBundles whose authorities nodes trust.", list_type="set")] = []
     storage: Annotated[Storage | None, doc("Storage classes inside the cluster.")] = None
     image_registry: Annotated[ImageRegistry | None, doc("Registry for the platform's images.")] = None
     variables: Annotated[list[Variable], doc("Class variables, passed on as they are.", list_type="map", list_keys=("name",))] = []
@@ -149,6 +156,48 @@ def complete(look: Look) -> Sequence[Cause]:
     return causes
 
 
+def places(look: Look) -> Sequence[Cause]:
+    """Proxy, registry and authorities are well-formed, and given once. What was stored before stays until it is changed."""
+    spec, old = look.new.get("spec", {}), (look.old or {}).get("spec", {})
+    if look.status:
+        return ()
+    found: list[Cause] = []
+    proxy, registry = spec.get("proxy"), spec.get("imageRegistry")
+    if proxy is not None and proxy != old.get("proxy"):
+        given = [name for name in ("http", "https", "noProxy") if proxy.get(name)]
+        if proxy.get("configuration") and given:
+            found.append(forbidden("spec.proxy.configuration", f"already says {' and '.join(given)}: name it, or write them here"))
+        found += proxy_causes(proxy, "spec.proxy")
+    if registry is not None and registry != old.get("imageRegistry"):
+        if bool(registry.get("name")) == bool(registry.get("host")):
+            found.append(bad("spec.imageRegistry", registry, "must have either the name of an ImageRegistry or a host"))
+        elif host := registry.get("host"):
+            found += told("spec.imageRegistry.host", host, registry_problem(host))
+    for index, name in enumerate(spec.get("trustBundles", ())):
+        found += [bad(f"spec.trustBundles[{index}]", name, problem) for problem in label_problems(name)]
+    return found
+
+
+def trusted(look: Look) -> Sequence[Cause]:
+    """What nodes shall trust is authorities."""
+    spec, old = look.new.get("spec", {}), (look.old or {}).get("spec", {})
+    before = {each["name"]: each["pem"] for each in old.get("trustedCAs", ())}
+    return [
+        cause
+        for index, each in enumerate(() if look.status else spec.get("trustedCAs", ()))
+        if before.get(each["name"]) != each["pem"]
+        for cause in pem.authority_causes(each["pem"], f"spec.trustedCAs[{index}].pem", look.now, before.get(each["name"], ""))
+    ]
+
+
+def advice(look: Look) -> Sequence[str]:
+    """Authorities that will fail some day, or somewhere."""
+    listed = () if look.status else look.new.get("spec", {}).get("trustedCAs", ())
+    return [
+        text for index, each in enumerate(listed) for text in pem.authority_warnings(each["pem"], f"spec.trustedCAs[{index}].pem", look.now)
+    ]
+
+
 RESOURCE = Resource(
     group=GROUP,
     version=VERSION,
@@ -172,7 +221,8 @@ RESOURCE = Resource(
         Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
     ),
     prepare=path_name("provisioner"),
-    rules=(path_rule("provisioner"), immutable("spec.provisioner", "spec.network", "spec.class.namespace"), complete),
+    rules=(path_rule("provisioner"), immutable("spec.provisioner", "spec.network", "spec.class.namespace"), complete, places, trusted),
+    advice=(advice,),
 )
 
 __all__ = ["BUILTIN", "RESOURCE", "Cluster", "ClusterSpec", "ClusterStatus", "Component"]

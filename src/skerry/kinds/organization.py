@@ -33,6 +33,7 @@ RESOURCE = Resource(
     kind="Organization",
     plural="organizations",
     short_names=("org",),
+    categories=("access",),
     namespaced=False,
     schema=Schema(structural(Organization)),
     verbs=("create", "get", "list", "patch", "update", "watch"),  # it stays: everything belongs to it

@@ -69,6 +69,7 @@ RESOURCE = Resource(
     version=VERSION,
     kind="Role",
     plural="roles",
+    categories=("access",),
     namespaced=False,
     schema=Schema(structural(Role)),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),  # never all at once: some are the server's

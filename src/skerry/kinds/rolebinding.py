@@ -99,6 +99,7 @@ RESOURCE = Resource(
     version=VERSION,
     kind="RoleBinding",
     plural="rolebindings",
+    categories=("access",),
     namespaced=False,
     schema=Schema(structural(RoleBinding)),
     selectable=("spec.roleRef.name", "spec.scope.kind", "spec.scope.name"),

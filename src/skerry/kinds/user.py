@@ -64,6 +64,7 @@ RESOURCE = Resource(
     version=VERSION,
     kind="User",
     plural="users",
+    categories=("access",),
     namespaced=False,
     schema=Schema(structural(User)),
     columns=(

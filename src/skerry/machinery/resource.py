@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -41,15 +42,19 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a validation rule may look at: the object as it will be stored, and as it was (None on create)."""
+    """What a validation rule may look at: the object as it will be stored, and as it was (None on create), and the time."""
 
     new: Json
     old: Json | None = None
     status: bool = False  # a write to the status subresource
+    now: datetime | None = None
 
 
 Rule: TypeAlias = Callable[[Look], Sequence[Cause]]
 """A check beyond the schema (immutability, one field against another); returns its causes, never raises."""
+
+Advice: TypeAlias = Callable[[Look], Sequence[str]]
+"""What is allowed and ill-advised, as warnings for whoever writes; never raises."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Resource:
     name_first: bool = True
     """Whether the name is the first column, before all others."""
     rules: tuple[Rule, ...] = ()
+    advice: tuple[Advice, ...] = ()
     prepare: Callable[[Json], None] | None = field(default=None, compare=False)
     """Runs after decoding and before validation (Secrets turn stringData into data)."""
     strategic: bool = False

@@ -164,14 +164,15 @@ def validate(call: Call, obj: Json, old: Json | None) -> None:
     else:
         found = meta.validate_update(metadata, old["metadata"])
     found += resource.schema.validate(obj, old, status=call.subresource == "status")
+    look = Look(obj, old, status=call.subresource == "status", now=call.parts.clock.now())
     if not found:
-        look = Look(obj, old, status=call.subresource == "status")
         for rule in resource.rules:
             found += rule(look)
     if found:
         group = resource.twin.api_version.rpartition("/")[0] if resource.twin else resource.group
         raise invalid(resource.kind, group, metadata.get("name", ""), found)
     call.warnings += meta.warnings(metadata, old and old["metadata"])
+    call.warnings += [warning for each in resource.advice for warning in each(look)]
 
 
 def writer(call: Call, *, applies: bool = False) -> ownership.Writer:

@@ -71,6 +71,21 @@ def neutral_fields_have_variables(world: World, cluster: Cluster) -> Verdict | N
     return Verdict("NotOffered", f"the class has no variable that {', '.join(homeless)} could be written to; set one in spec.variables")
 
 
+def references_are_followed(_: World, cluster: Cluster) -> Verdict | None:
+    """What is named and not read yet would be configured and not enforced."""
+    spec = cluster.spec
+    named = [
+        *(["spec.proxy.configuration"] if spec.proxy and spec.proxy.configuration else []),
+        *(["spec.imageRegistry.name"] if spec.image_registry and spec.image_registry.name else []),
+        *(["spec.trustBundles"] if spec.trust_bundles else []),
+    ]
+    if not named:
+        return None
+    verb = "is" if len(named) == 1 else "are"
+    instead = "write the values themselves into spec.proxy, spec.imageRegistry.host and spec.trustedCAs"
+    return Verdict("NotFollowed", f"{', '.join(named)} {verb} not followed by this release; {instead}")
+
+
 def required_variables_are_set(world: World, cluster: Cluster) -> Verdict | None:
     """The class gets what it demands."""
     missing = variables.absent(variables.of_cluster(cluster.spec, _offered(world)), _offered(world))
@@ -98,6 +113,7 @@ CHECKS: tuple[Check, ...] = (
     class_is_known,
     name_is_free,
     variables_are_known,
+    references_are_followed,
     neutral_fields_have_variables,
     required_variables_are_set,
     pools_fit,
