@@ -108,6 +108,36 @@ def test_both_kubectls_explain_and_list(up: Server, peer: str) -> None:
 
 
 @pytest.mark.peer("kubernetes")
+def test_the_example_of_a_site_is_taken_listed_and_explained(up: Server) -> None:
+    up.kubectl("apply", "-f", str(ROOT / "examples" / "site.yaml"))
+    fleet = up.kubectl("get", "fleet", "-A", "-o", "name").split()
+    kinds = ("trustbundle", "proxyconfiguration", "imageregistry")
+    assert {f"{kind}.fleet.skerry.dev/site" for kind in kinds} <= set(fleet)
+    assert "managednamespace.fleet.skerry.dev/team-a.web.frontend" in fleet
+    assert "nodepool.fleet.skerry.dev/team-a.web.md-0" in fleet
+    assert up.kubectl("get", "tb", "site", "--no-headers").split()[:3] == ["site", "1", "2099-12-31"]
+    assert "change-me" not in up.kubectl("get", "fleet", "-A", "-o", "yaml")
+    assert "What is reached directly" in up.kubectl("explain", "proxy.spec.noProxy")
+    assert "organization.fleet.skerry.dev" in up.kubectl("get", "access", "-o", "name")
+
+
+@pytest.mark.peer("kubernetes")
+def test_describe_tells_why_an_upgrade_was_refused(up: Server) -> None:
+    manifest = EXAMPLE_TEXT.replace("team-a.first", "team-a.told")
+    up.kubectl("apply", "-f", "-", stdin=manifest)
+    up.kubectl("wait", "--for=condition=Ready", "-n", "demo", "cluster/team-a.told", "--timeout=120s")
+    up.kubectl("patch", "cluster", "-n", "demo", "team-a.told", "--type=merge", "-p", '{"spec":{"version":"v1.36.0"}}')
+    up.kubectl("wait", "--for=condition=Accepted=false", "-n", "demo", "cluster/team-a.told", "--timeout=120s")
+    refused = up.kubectl(
+        "get", "cluster", "-n", "demo", "team-a.told", "-o", "jsonpath={.status.conditions[?(@.type=='Accepted')].message}"
+    )
+    eventually(lambda: refused in up.kubectl("describe", "cluster", "-n", "demo", "team-a.told").partition("Events:")[2], 60, up.log)
+    up.kubectl("delete", "-f", "-", "--timeout=120s", stdin=manifest)
+    told = up.kubectl("events", "-n", "demo", "--for=cluster/team-a.told", "--watch=false")
+    assert "Deleting" in told, told
+
+
+@pytest.mark.peer("kubernetes")
 def test_the_plan_and_the_parts_of_a_cluster_can_be_printed(up: Server) -> None:
     def skerry(*arguments: str) -> str:
         command = [str(SKERRY), *arguments, "-n", "demo", "--kubeconfig", str(up.kubeconfig)]
