@@ -249,7 +249,7 @@ class ApiServer:
                 raise MethodNotAllowed(NO_METHOD)
             about = Subject("", resource.group, resource.plural)
             qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-            asked = "create" if request.method == "POST" else action or request.method.lower()
+            asked = "create" if request.method == "POST" else action
             raise MethodNotAllowed(
                 f'{asked} is not supported on resources of kind "{qualified}"',
                 subject=about,
