@@ -1,6 +1,6 @@
 """Skerry's API beside a real kube-apiserver over etcd, in one run: `make bench`.
 
-Both are driven alternately with the same requests; printed are medians over the rounds, as
+Ours runs twice, over SQLite and over PostgreSQL. All are driven in turn with the same requests; printed are medians over the rounds, as
 ratios, with the budgets of DESIGN §11. CPU is process time of the servers (etcd's included),
 which noise on the machine hardly moves, unlike operations per second: on two cores the
 generator competes with the server, and ``gen`` says what it took.
@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import fanout
 from bench.load import Outcome, run
-from bench.objects import AT, CLUSTERS, CONFIGMAPS, a_cluster, a_config_map, a_status, text
+from bench.objects import AT, CLUSTERS, CONFIGMAPS, NAMESPACE, a_cluster, a_config_map, a_status, text
 from bench.sides import Side, kubernetes, skerry
+from peers.postgresql import PostgreSql, programs
 
 JSON = {"Content-Type": "application/json"}
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -66,11 +68,16 @@ class Measured:
 class Bench:
     """One run."""
 
-    def __init__(self, ours: Side, theirs: Side, arguments: argparse.Namespace) -> None:
-        """Both sides are empty."""
-        self.sides = (ours, theirs)
+    def __init__(self, ours: Sequence[Side], theirs: Side, arguments: argparse.Namespace) -> None:
+        """All sides are empty. The first of ours is the one whose reads are measured too: they come from memory on any database."""
+        self.ours, self.theirs = ours, theirs
         self._arguments = arguments
         self._round = 0
+
+    @property
+    def sides(self) -> Sequence[Side]:
+        """All of them, in the order in which they take turns."""
+        return (*self.ours, self.theirs)
 
     def seed(self) -> None:
         """Make the objects that reads and updates work on."""
@@ -89,28 +96,58 @@ class Bench:
         return Measured(count / outcome.seconds, cpu / count * 1000, outcome.cpu / outcome.seconds, outcome.p99)
 
     def compare(self, operation: Operation, callers: int) -> None:
-        """Alternate the sides and print one line."""
-        ours, theirs = self.sides
-        mine: list[Measured] = []
+        """Take turns, and print one line for each of ours."""
+        ours = self.ours[: None if operation.plan["method"] != "GET" else 1]
+        mine: dict[str, list[Measured]] = {side.name: [] for side in ours}
         other: list[Measured] = []
         for _ in range(self._arguments.rounds):
-            mine.append(self.one(ours, operation.plan, callers, self._arguments.count * (4 if callers > 1 else 1)))
-            other.append(self.one(theirs, operation.theirs or operation.plan, callers, self._arguments.count))
-        _line(operation.name, str(callers), mine, other, operation.budget if callers == 64 else 0.0)
+            for side in ours:
+                mine[side.name].append(self.one(side, operation.plan, callers, self._arguments.count * (4 if callers > 1 else 1)))
+            other.append(self.one(self.theirs, operation.theirs or operation.plan, callers, self._arguments.count))
+        for side in ours:
+            name = operation.name if side is ours[0] else f"{operation.name}, {side.name}"
+            _line(name, str(callers), mine[side.name], other, operation.budget if callers == 64 else 0.0)
 
     def lists(self, number: int) -> None:
-        """Fill up to ``number`` clusters, and list them."""
-        for side in self.sides:
-            items = side.client.ask("GET", f"{CLUSTERS}?limit=1")
-            have = len(items["items"]) + items["metadata"].get("remainingItemCount", 0)
-            plan = {"method": "POST", "path": CLUSTERS, "body": text(a_cluster()), "headers": JSON, "prefix": f"l{number}"}
-            if number > have:
-                run(side.client, {**plan, "callers": 32, "count": number - have})
+        """Fill a namespace with clusters, and list it."""
+        namespace, sides = f"list-{number}", (self.ours[0], self.theirs)
+        path, body = (each.replace(NAMESPACE, namespace) for each in (CLUSTERS, text(a_cluster())))
+        for side in sides:
+            side.client.ask("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            run(side.client, {"method": "POST", "path": path, "body": body, "headers": JSON, "callers": 32, "count": number})
         for name, headers in (("JSON", {"Accept": "application/json"}), ("Table", TABLE)):
-            plan = {"method": "GET", "path": CLUSTERS, "headers": headers}
-            rounds = [[self.one(side, plan, 1, 3) for side in self.sides] for _ in range(self._arguments.rounds)]
+            plan = {"method": "GET", "path": path, "headers": headers}
+            self.ours[0].worst_stall_ms()
+            rounds = [[self.one(side, plan, 1, 3) for side in sides] for _ in range(self._arguments.rounds)]
             mine, other = ([each[place] for each in rounds] for place in (0, 1))
             _line(f"list {number:,} {name}", "1", mine, other, 30.0 if number >= 10_000 else 0.0)
+            print(f"    the event loop was held for {self.ours[0].worst_stall_ms():.0f} ms at worst (budget: 50)")
+
+    def large_body(self) -> None:
+        """Send 10 MB, which is refused, and a document of 1 MB, which is not."""
+        side = self.ours[0]
+        for size in (10_000_000, 1_000_000):
+            side.worst_stall_ms()
+            items = {f"key{number}": "x" * 20 for number in range(size // 32)}
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"large-{size}", "namespace": NAMESPACE}, "data": items}
+            answer = side.client.call("POST", CONFIGMAPS, body)
+            held = side.worst_stall_ms()
+            print(f"a body of {size:,} bytes: {answer.status}, the event loop was held for {held:.0f} ms at worst (budget: 50)")
+
+    def fan_out(self) -> None:
+        """200 updates a second to 100 watchers."""
+        costs = []
+        for side in self.sides:
+            before = side.cpu_seconds()
+            outcome = fanout.run(side.client, seconds=self._arguments.seconds)
+            costs.append(side.cpu_seconds() - before)
+            rate, generator = outcome.arrived / 100 / outcome.seconds, outcome.cpu / outcome.seconds
+            print(
+                f"watch, 100 watchers, {side.name:10}  {rate:6.0f} of 200 updates/s, {outcome.arrived:,} of {outcome.expected:,} events;"
+                f" delay p50 {outcome.p50:.1f} ms, p99 {outcome.p99:.1f} ms; CPU {costs[-1]:.1f} s; gen {generator:.0%}",
+                flush=True,
+            )
+        print(f"    the peer's CPU is {costs[-1] / costs[0]:.1f} times ours (budget: 2); p99 budget: 20 ms")
 
 
 def _line(name: str, callers: str, mine: list[Measured], other: list[Measured], budget: float) -> None:
@@ -133,33 +170,41 @@ def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description="Compare Skerry's API with a real kube-apiserver.")
     parser.add_argument(
-        "--only", default="", help="names of operations that hold one of these, comma-separated (create,get,status,apply,list)"
+        "--only", default="", help="names of operations that hold one of these, comma-separated (create,get,status,apply,watch,list)"
     )
     parser.add_argument("--callers", default="1,16,64", help="how many callers at once")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each side")
     parser.add_argument("--count", type=int, default=1000, help="requests a round of the peer; ours gets four times as many")
     parser.add_argument("--objects", default="1000,10000", help="how many objects are listed")
+    parser.add_argument("--seconds", type=int, default=10, help="how long updates are sent to watchers")
+    parser.add_argument("--embedded", action="store_true", help="leave PostgreSQL out")
     parser.add_argument("--quick", action="store_true", help="one round, fewer requests, 1,000 objects: under two minutes")
     parser.add_argument("--profile", type=Path, help="write a cProfile of our server here (its figures are then worth little)")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.rounds, arguments.count, arguments.callers, arguments.objects = 1, 500, "64", "1000"
+        arguments.rounds, arguments.count, arguments.callers, arguments.objects, arguments.seconds = 1, 500, "64", "1000", 2
     wanted = [each for each in arguments.only.split(",") if each]
     print(_machine())
     print(f"{'':24}  {'ops/s':>9} {'peer':>9} {'ratio':>7}  {'CPU ms':>8} {'peer':>8} {'ratio':>7}", end="")
     print(f"  {'p99 ms':>8} {'peer':>8}  gen   budget")
     with ExitStack() as stack:
-        bench = Bench(stack.enter_context(skerry(arguments.profile)), stack.enter_context(kubernetes()), arguments)
+        ours = [stack.enter_context(skerry(arguments.profile))]
+        if not arguments.embedded and programs("wheel"):
+            ours.append(stack.enter_context(skerry(None, stack.enter_context(PostgreSql("wheel", fsync="on", full_page_writes="on")))))
+        bench = Bench(ours, stack.enter_context(kubernetes()), arguments)
         bench.seed()
         for operation in operations():
             if not wanted or any(each in operation.name for each in wanted):
                 for callers in map(int, arguments.callers.split(",")):
                     bench.compare(operation, callers)
+        if not wanted or "watch" in wanted:
+            bench.fan_out()
         if not wanted or "list" in wanted:
             for number in map(int, arguments.objects.split(",")):
                 bench.lists(number)
-        ours, theirs = bench.sides
-        print(f"memory: ours {ours.memory_mb():.0f} MB, the peer's {theirs.memory_mb():.0f} MB (etcd included)")
+            bench.large_body()
+        held = " ".join(f"{side.name} {side.memory_mb():.0f} MB;" for side in bench.sides)
+        print(f"memory at the end, databases included: {held}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import httptools
 import msgspec
 import uvloop
 
-from bench.objects import AT, CLUSTERS, a_cluster
+from bench.objects import AT, CLUSTERS, NUMBER, a_cluster, text
 from peers.door import Door
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,9 +59,10 @@ def run(client: Door, **plan: Any) -> Outcome:
     """Make the objects, then run; raises RuntimeError if an update failed or an event came twice or out of order."""
     whole = {"url": client.url, "ca": str(client.ca_file), "token": client.token, **plan}
     for writer in range(WRITERS):
-        body = json.loads(json.dumps(a_cluster()).replace(AT, f"watched-{writer}"))
-        if client.call("POST", CLUSTERS, body).status not in {201, 409}:
-            raise RuntimeError("the watched objects could not be made")
+        body = json.loads(text(a_cluster()).replace(AT, f"watched-{writer}").replace(NUMBER, "0"))
+        answer = client.call("POST", CLUSTERS, body)
+        if answer.status not in {201, 409}:
+            raise RuntimeError(f"the watched objects could not be made: {answer}")
     command = [sys.executable, "-m", "bench.fanout"]
     done = subprocess.run(command, input=msgspec.json.encode(whole), capture_output=True, cwd=ROOT, check=False)
     if done.returncode:

@@ -1,11 +1,12 @@
 """The two servers that are measured, each as processes of its own behind TLS.
 
-Ours is the API as production serves it (bearer tokens, authorization, audit file, SQLite with
-synchronous=FULL) without controllers, for the peer runs none either. The peer is
-kube-apiserver over etcd with fsync, RBAC by a role of its own and an audit file; our Cluster
-kind is a custom resource there, with the same schema.
+Ours is the API as production serves it (bearer tokens, authorization, audit file, encryption
+at rest, SQLite with synchronous=FULL or PostgreSQL with fsync) without controllers, for the peer
+runs none either. The peer is kube-apiserver over etcd with fsync, RBAC by a role of its own and
+an audit file; our Cluster kind is a custom resource there, with the same schema. On both sides
+the caller is nobody special: a role that was bound to him lets him in.
 
-``python -m bench.sides FOLDER PORT`` is our process.
+``python -m bench.sides FOLDER PORT [DATABASE]`` is our process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,26 +26,34 @@ import uvloop
 
 from peers.door import Door as Client
 from peers.kubernetes import ADMIN_TOKEN, OUTSIDER_TOKEN, Kubernetes
+from peers.postgresql import PostgreSql
 from peers.processes import Processes, clean_environment, free_port
 from peers.trust import Authority
 from skerry.access import tokens
 from skerry.access.audit import AuditFile
-from skerry.access.authentication import Certificates, Chain, Tokens
-from skerry.access.authorization import Authorization
+from skerry.access.authentication import Tokens
 from skerry.apiserver.http import Door
-from skerry.kinds import catalogue, cluster
+from skerry.compose.assembly import assembled
+from skerry.compose.encryption import encrypted
+from skerry.kinds import cluster
+from skerry.kinds.common import GROUP, VERSION
 from skerry.kit import log
+from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
 from skerry.machinery.identity import User
 from skerry.pki.policy import ADMINISTRATORS
 from skerry.pki.tls import server_context
-from skerry.restapi.registry import Registry
-from skerry.restapi.reviews import REVIEWS
-from skerry.restapi.server import ApiServer
+from skerry.store.postgres.server import Address
+from skerry.store.postgres.store import PostgresStore
 from skerry.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMESPACE = "sv-1"
+CALLER = "nobody"
+RULE = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+BINDING = {"roleRef": {"name": "bench"}, "scope": {"kind": "Organization"}, "subjects": [{"kind": "User", "name": CALLER}]}
+ACCESS = (("roles", "Role", {"rules": [RULE]}), ("rolebindings", "RoleBinding", BINDING))
+LAG_PATH, LAG_TICK = "/bench/lag", 0.005
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,15 +63,21 @@ class Side:
 
     name: str
     client: Client
-    pids: tuple[int, ...]
+    pids: Callable[[], Sequence[int]]
+    admin: Client | None = None
+    """Ours alone: who may ask how late the event loop was."""
 
     def cpu_seconds(self) -> float:
         """CPU time of its processes so far, user and system."""
-        return sum(_cpu_ticks(pid) for pid in self.pids) / TICKS
+        return sum(_cpu_ticks(pid) for pid in self.pids()) / TICKS
 
     def memory_mb(self) -> float:
         """Resident memory of its processes now."""
-        return sum(_resident_kb(pid) for pid in self.pids) / 1024
+        return sum(_resident_kb(pid) for pid in self.pids()) / 1024
+
+    def worst_stall_ms(self) -> float:
+        """The longest that the event loop was held since the last call."""
+        return float(self.admin.ask("GET", LAG_PATH)["worst_ms"]) if self.admin else 0.0
 
 
 def _cpu_ticks(pid: int) -> int:
@@ -83,9 +98,8 @@ def kubernetes() -> Iterator[Side]:
         peer.admin.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _definition())
         path = f"/apis/{resource.group}/{resource.version}/{resource.plural}"
         peer.processes.wait_until(path, lambda: peer.admin.call("GET", path).status == 200)
-        rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
         rbac = "/apis/rbac.authorization.k8s.io/v1"
-        peer.admin.ask("POST", f"{rbac}/clusterroles", {"metadata": {"name": "bench"}, "rules": rules})
+        peer.admin.ask("POST", f"{rbac}/clusterroles", {"metadata": {"name": "bench"}, "rules": [RULE]})
         binding = {
             "metadata": {"name": "bench"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bench"},
@@ -94,24 +108,33 @@ def kubernetes() -> Iterator[Side]:
         peer.admin.ask("POST", f"{rbac}/clusterrolebindings", binding)
         peer.processes.wait_until("rbac", lambda: peer.outsider.call("GET", path).status == 200)
         _prepare(peer.outsider)
-        yield Side("kubernetes", peer.outsider, tuple(each.process.pid for each in peer.processes.programs))
+        pids = [each.process.pid for each in peer.processes.programs]
+        yield Side("kubernetes", peer.outsider, lambda: pids)
 
 
 @contextlib.contextmanager
-def skerry(profile: Path | None = None) -> Iterator[Side]:
+def skerry(profile: Path | None = None, postgres: PostgreSql | None = None) -> Iterator[Side]:
     """Run ours, under cProfile if a file for its result is given; raises PeerFailed."""
     folder = Path(tempfile.mkdtemp(prefix="skerry-bench-"))
     try:
         authority, port = Authority(folder), free_port()
         authority.server("front")
-        client = Client(f"https://127.0.0.1:{port}", authority.file, ADMIN_TOKEN)
+        admin = Client(f"https://127.0.0.1:{port}", authority.file, ADMIN_TOKEN)
         environment = clean_environment(folder, PYTHONPATH=f"{ROOT}:{ROOT / 'src'}")
         watched = ["-m", "cProfile", "-o", str(profile.absolute())] if profile else []
+        arguments: list[str | Path] = [folder, str(port), *([postgres.dsn()] if postgres else [])]
         with Processes(folder) as processes:
-            program = processes.start("skerry", [sys.executable, *watched, "-m", "bench.sides", folder, str(port)], environment)
-            processes.wait_until("skerry", lambda: client.call("GET", "/readyz").status == 200)
-            _prepare(client)
-            yield Side("skerry", client, (program.process.pid,))
+            program = processes.start("skerry", [sys.executable, *watched, "-m", "bench.sides", *arguments], environment)
+            processes.wait_until("skerry", lambda: admin.call("GET", "/readyz").status == 200)
+            _prepare(admin)
+            for plural, kind, spec in ACCESS:
+                body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": "bench"}, "spec": spec}
+                admin.ask("POST", f"/apis/{GROUP}/{VERSION}/{plural}", body)
+
+            def pids() -> list[int]:
+                return [program.process.pid, *(postgres.processes() if postgres else ())]
+
+            yield Side("PostgreSQL" if postgres else "SQLite", admin.as_user(OUTSIDER_TOKEN), pids, admin)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -148,29 +171,45 @@ def _definition() -> dict[str, object]:
     }
 
 
-async def serve(folder: Path, port: int) -> None:
+class Lag:
+    """How late the event loop was at worst since the last question, in milliseconds."""
+
+    def __init__(self) -> None:
+        self._worst = 0.0
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_TICK
+            await asyncio.sleep(LAG_TICK)
+            self._worst = max(self._worst, (loop.time() - due) * 1000)
+
+    async def answer(self) -> dict[str, float]:
+        """Tell, and begin anew."""
+        worst, self._worst = self._worst, 0.0
+        return {"worst_ms": worst}
+
+
+async def serve(folder: Path, port: int, database: str = "") -> None:
     """Serve the whole catalogue until SIGTERM."""
     log.configure(level="warning")
-    clock, known = SystemClock(), folder / "tokens.json"
-    tokens.write(
-        known, (tokens.entry(ADMIN_TOKEN, User("admin", "admin", (ADMINISTRATORS,))), tokens.entry(OUTSIDER_TOKEN, User("nobody")))
-    )
-    store, audit = await SqliteStore.open(folder / "skerry.db"), AuditFile(folder / "audit.jsonl", clock)
-    api = ApiServer(
-        store,
-        Registry((*catalogue.ALL, *REVIEWS)),
-        authenticator=Chain((Certificates(clock), Tokens(known))),
-        authorizer=Authorization(frozenset()),
-        audit=audit,
-        clock=clock,
-        version="v1.37.0",
-    )
+    clock, known, lag = SystemClock(), folder / "tokens.json", Lag()
+    callers = (tokens.entry(ADMIN_TOKEN, User("admin", "admin", (ADMINISTRATORS,))), tokens.entry(OUTSIDER_TOKEN, User(CALLER)))
+    tokens.write(known, callers)
+    plain = await (PostgresStore.open(Address(database)) if database else SqliteStore.open(folder / "skerry.db"))
+    store, _ = await encrypted(plain, folder / "keyring.json", clock)
+    audit = AuditFile(folder / "audit.jsonl", clock)
+    api = assembled(store, Tokens(known), audit, clock)
+    api.offer("GET", LAG_PATH, lag.answer)
     authority = (folder / "ca.crt").read_bytes()
     tls = server_context((folder / "front.key").read_bytes() + (folder / "front.crt").read_bytes(), authority)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     try:
-        async with api.running(), Door(api, host="127.0.0.1", port=port, tls=tls, clock=clock, on_stop=api.end_watches).open():
+        door = Door(api, host="127.0.0.1", port=port, tls=tls, clock=clock, on_stop=api.end_watches)
+        async with api.running(), TaskOwner("bench") as owner, door.open():
+            owner.spawn(lag.run(), "lag")
             await ended.wait()
     finally:
         audit.close()
@@ -179,4 +218,4 @@ async def serve(folder: Path, port: int) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+        runner.run(serve(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

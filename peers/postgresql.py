@@ -195,7 +195,11 @@ class PostgreSql:
 
     def cpu(self) -> float:
         """CPU seconds that the server's present processes have taken."""
-        return sum(map(_cpu, [self.pid, *_children(self.pid)]))
+        return sum(map(_cpu, self.processes()))
+
+    def processes(self) -> list[int]:
+        """The server's present processes."""
+        return [self.pid, *_children(self.pid)]
 
     def backends(self, name: str) -> list[int]:
         """The processes that serve sessions of a database."""

@@ -15,19 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from skerry.access.accounts import Accounts
-from skerry.access.admission import Granting
 from skerry.access.audit import AuditFile
-from skerry.access.authentication import Certificates, Chain, Tokens
-from skerry.access.authorization import Authorization
-from skerry.access.impersonation import Impersonation
-from skerry.access.learning import learners
+from skerry.access.authentication import Tokens
 from skerry.access.tokens import TokenFileError
 from skerry.apiserver.http import Door
 from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
+from skerry.compose.assembly import assembled
 from skerry.compose.database import opened, replica
 from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import Options, controllers, free_lease, gateway
@@ -37,7 +33,6 @@ from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration
 from skerry.gateway.routes import Routes
-from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.collection import collect_in_between
@@ -48,18 +43,13 @@ from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, PkiError
 from skerry.pki.files import Safe, front_door_names, write_secret
 from skerry.pki.tls import server_context
-from skerry.restapi.registry import Registry
 from skerry.restapi.request import Receive
 from skerry.restapi.response import Send
-from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
 from skerry.runtime.events import expire
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
-
-KUBERNETES_VERSION = "v1.37.0"
-"""The Kubernetes release whose API behaviour is served; clients decide by it what they may send."""
 
 CONTROLLER = policy.component("controllers")
 RENEWAL_CHECK_SECONDS = 3600.0
@@ -99,19 +89,7 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
         now = clock.now()
         keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
         with contextlib.closing(AuditFile(settings.audit, clock)) as audit:
-            authorizer, accounts = Authorization(catalogue.MIRRORED), Accounts(clock)
-            api = ApiServer(
-                store,
-                Registry((*catalogue.ALL, *REVIEWS)),
-                authenticator=Chain((Certificates(clock), _tokens(safe), accounts)),
-                authorizer=authorizer,
-                audit=audit,
-                clock=clock,
-                version=KUBERNETES_VERSION,
-            )
-            accounts.fresh = api.caught_up
-            api.callers.stand_in = Impersonation(accounts)
-            api.heed(Granting(authorizer.index, accounts, clock), learners(authorizer.index, accounts))
+            api = assembled(store, _tokens(safe), audit, clock)
             api.trouble = store.trouble
             offer_keys(api, store, rewriting)
             async with TaskOwner("encryption") as owner, _serving(settings, api, audit, keys, clock) as running:
