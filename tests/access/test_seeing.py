@@ -127,6 +127,30 @@ async def test_rights_on_the_cluster_alone_do_not_move_it(server: People, scope:
     assert (await server("ann", "PUT", at, whole)).code == 200
 
 
+async def test_a_managed_namespace_is_made_with_rights_on_its_cluster_and_its_workspace(server: People) -> None:
+    await fleet(server)
+    await server.grant("cluster.edit", "ann", "Cluster", "p.a", "sv-1")
+    await server.grant("workspace.edit", "bob", "Workspace", "web")
+    made = obj("managednamespaces", "p.a.shop", {"workspace": "web"}, "sv-1")
+    for who, missing in (("ann", "workspace web"), ("bob", "cluster p.a")):
+        refused = await server.make(made, who)
+        assert (refused.code, f"needs the right on {missing} too" in refused.json["message"]) == (403, True), refused.json
+    await server.grant("workspace.edit", "ann", "Workspace", "web")
+    assert (await server.make(made, "ann")).code == 201
+    at, media = path("managednamespaces", "sv-1", "p.a.shop"), "application/merge-patch+json"
+    assert (await server("bob", "PATCH", at, {"spec": {"labels": {"a": "b"}}}, media=media)).code == 200
+    refused = await server("ann", "PATCH", at, {"spec": {"workspace": "data"}}, media=media)
+    assert (refused.code, "moving it needs the right on workspace data too" in refused.json["message"]) == (403, True)
+    await server.grant("workspace.edit", "ann", "Workspace", "data")
+    assert (await server("ann", "PATCH", at, {"spec": {"workspace": "data"}}, media=media)).code == 200
+    assert (await server("bob", "GET", at)).code == 404
+    assert await server.names("bob", "managednamespaces") == []
+    await server.grant("clustergroup.view", "eve", "ClusterGroup", "red")
+    assert await server.names("eve", "managednamespaces") == ["p.a.shop"]
+    assert await move(server, "p.a", "blue") == 200
+    assert await server.names("eve", "managednamespaces") == []
+
+
 async def test_a_new_object_is_judged_by_where_it_will_stand(server: People) -> None:
     await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
     assert (await server.make(cluster("p.a", "blue"), "ann")).code == 403

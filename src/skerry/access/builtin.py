@@ -32,19 +32,21 @@ class _Place(NamedTuple):
     whole: bool = False
 
 
-_FLEET = ("clustergroups", "clusters", "credentials", "managementclusters", "nodepools", "provisioners", "workspaces")
+_CLUSTERS = ("clusters", "managednamespaces", "nodepools")
+_SITE = ("imageregistries", "proxyconfigurations", "trustbundles")
+_FLEET = tuple(sorted((*_CLUSTERS, *_SITE, "clustergroups", "credentials", "managementclusters", "provisioners", "workspaces")))
 _SEEN = ("clusterclasses", "kubernetesreleases", "observedobjects")
 
 PLACES: Mapping[str, _Place] = {
     "organization": _Place(
         "the whole organization", _FLEET, (*_SEEN, "manifestsets", "organizations", "rolebindings", "roles"), whole=True
     ),
-    "clustergroup": _Place("a cluster group and its clusters", ("clustergroups", "clusters", "nodepools"), ("observedobjects",)),
-    "cluster": _Place("a cluster", ("clusters", "nodepools"), ("observedobjects",)),
-    "workspace": _Place("a workspace", ("workspaces",)),
+    "clustergroup": _Place("a cluster group and its clusters", ("clustergroups", *_CLUSTERS), ("observedobjects",)),
+    "cluster": _Place("a cluster", _CLUSTERS, ("observedobjects",)),
+    "workspace": _Place("a workspace and its managed namespaces", ("managednamespaces", "workspaces")),
     "managementcluster": _Place(
         "a management cluster and the clusters that it makes",
-        ("clusters", "managementclusters", "nodepools", "provisioners"),
+        (*_CLUSTERS, "managementclusters", "provisioners"),
         (*_SEEN, "manifestsets"),
         whole=True,
     ),

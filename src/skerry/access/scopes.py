@@ -1,8 +1,9 @@
 """Where an object stands: the scopes whose bindings hold for it, from itself up to the organization. Pure.
 
-* Organization > ClusterGroup > Cluster > its node pools, manifest sets, observed objects and events
+* Organization > ClusterGroup > Cluster > its node pools, managed namespaces, manifest sets, observed objects and events
 * Organization > ManagementCluster > everything in its namespace, clusters too
-* Organization > Workspace; Organization > Credential
+* Organization > Workspace > its managed namespaces: these stand in two places
+* Organization > Credential
 * A RoleBinding stands where its scope stands: who administers a group administers its bindings.
 * An APIToken also belongs to its owner, who needs no binding to see it and to end it.
 
@@ -26,12 +27,14 @@ Place = tuple[str, str]
 """Namespace and name."""
 
 _KINDS = """
-    apitokens clustergroups clusters credentials managementclusters manifestsets
+    apitokens clustergroups clusters credentials managednamespaces managementclusters manifestsets
     nodepools observedobjects rolebindings roles users workspaces
 """
 KEYS = {kind: f"{kind}.{GROUP}" for kind in _KINDS.split()}
-TOKENS, BINDINGS, CLUSTERS, ROLES = (KEYS[kind] for kind in ("apitokens", "rolebindings", "clusters", "roles"))
-DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], BINDINGS, "events"))
+TOKENS, BINDINGS, CLUSTERS, ROLES, NAMESPACES = (
+    KEYS[kind] for kind in ("apitokens", "rolebindings", "clusters", "roles", "managednamespaces")
+)
+DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], NAMESPACES, BINDINGS, "events"))
 """Kinds whose objects change their scopes when a cluster does."""
 TWINS = {f"{event.NEWER.plural}.{event.NEWER.group}": event.NEWER.key}
 """Kinds whose objects are another kind's, under another name."""
@@ -61,6 +64,7 @@ class _Reference(msgspec.Struct):
 
 class _Spec(msgspec.Struct, rename="camel"):
     cluster_group: str = ""
+    workspace: str = ""
     scope: _Reference | None = None
     owner: str = ""
 
@@ -113,13 +117,14 @@ def chain(key: str, item: Shown, groups: Groups) -> Chain:
         return (ORGANIZATION,)
     cluster = _cluster_of(key, item)
     if cluster:
-        return cluster_chain(namespace, cluster, groups.get((namespace, cluster), ""))
+        found = cluster_chain(namespace, cluster, groups.get((namespace, cluster), ""))
+        return (*found, workspace_of(item.value)) if key == NAMESPACES else found
     return (ORGANIZATION, Scope("ManagementCluster", "", namespace))
 
 
 def _cluster_of(key: str, item: Shown) -> str:
     """The name of the cluster that an object in a namespace tells of; empty if it tells of none."""
-    if key == KEYS["nodepools"]:
+    if key in {KEYS["nodepools"], NAMESPACES}:
         return item.place[1].rpartition(".")[0]
     if key == KEYS["manifestsets"]:
         return item.place[1].removeprefix(SET_PREFIX) if item.place[1].startswith(SET_PREFIX) else ""
@@ -150,6 +155,12 @@ def cluster_chain(namespace: str, name: str, group: str) -> Chain:
 def owned(user: str) -> Scope:
     """What belongs to a user himself."""
     return Scope("Owner", "", user)
+
+
+def workspace_of(value: bytes) -> Scope:
+    """The workspace of an encoded managed namespace."""
+    spec = _decode(value).spec
+    return Scope("Workspace", "", spec.workspace if spec else "")
 
 
 def group_of(value: bytes) -> str:

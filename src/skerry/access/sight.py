@@ -12,7 +12,22 @@ from typing import NamedTuple
 
 from skerry.access.accounts import LOCAL_USERS
 from skerry.access.index import Asked, Change, Grants, Index, Subject, grants_of
-from skerry.access.scopes import BINDINGS, CLUSTERS, DERIVED, ORGANIZATION, ROLES, TOKENS, Scope, chain, group_of, key_of, owned
+from skerry.access.scopes import (
+    BINDINGS,
+    CLUSTERS,
+    DERIVED,
+    NAMESPACES,
+    ORGANIZATION,
+    ROLES,
+    TOKENS,
+    Chain,
+    Scope,
+    chain,
+    group_of,
+    key_of,
+    owned,
+    workspace_of,
+)
 from skerry.kinds.common import GROUP
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Limit, Rule, Shown, User
 
@@ -39,6 +54,13 @@ def caller(user: User, *, unlimited: bool) -> Caller:
     """Who asks, as the index knows him."""
     local = frozenset(user.groups) - {AUTHENTICATED} if LOCAL_USERS in user.groups else None
     return Caller(user.name, (("User", user.name), *(("Group", group) for group in user.groups)), unlimited, user.limit, local)
+
+
+def _in_words(scopes: Chain) -> str:
+    """The narrowest place of a chain, for people: its cluster, or what it is the chain of."""
+    narrowest = next((scope for scope in scopes if scope.kind == "Cluster"), scopes[-1])
+    words = {"ClusterGroup": "cluster group"}.get(narrowest.kind, narrowest.kind.lower())
+    return f"{words} {narrowest.name}"
 
 
 class ObjectSight:
@@ -112,15 +134,24 @@ class ObjectSight:
         scopes = chain(self._key, item, self._index.groups)
         return self._bound().allow(scopes, item.place[1]) and (self._limit is ALL or self._limit.allow(scopes, item.place[1]))
 
-    def missing_to_move(self, old: Shown, new: Shown) -> str:
-        """The cluster group, of both that a cluster is moved between, on which he may not do it to clusters."""
-        if self._key != CLUSTERS:
-            return ""
-        groups = {group_of(old.value), group_of(new.value)}
-        for group in sorted(groups) if len(groups) > 1 else ():
-            scopes = (ORGANIZATION, Scope("ClusterGroup", "", group))
+    def missing_to_place(self, old: Shown | None, new: Shown) -> str:
+        """Where else he may not do it, of all the places that must allow it.
+
+        A cluster is moved by who may change clusters in both groups; a managed namespace is made by who may
+        do so in its cluster and in its workspace, and moved by who may in both workspaces.
+        """
+        needed: list[Chain] = []
+        if self._key == CLUSTERS and old is not None and (groups := {group_of(old.value), group_of(new.value)}) and len(groups) > 1:
+            needed = [(ORGANIZATION, Scope("ClusterGroup", "", group)) for group in sorted(groups)]
+        elif self._key == NAMESPACES and old is None:
+            *cluster, workspace = chain(self._key, new, self._index.groups)
+            needed = [tuple(cluster), (ORGANIZATION, workspace)]
+        elif self._key == NAMESPACES and old is not None:
+            spaces = {workspace_of(old.value), workspace_of(new.value)}
+            needed = [(ORGANIZATION, space) for space in sorted(spaces)] if len(spaces) > 1 else []
+        for scopes in needed:
             if not (self._bound().allow(scopes, new.place[1]) and self._limit.allow(scopes, new.place[1])):
-                return f"cluster group {group}"
+                return _in_words(scopes)
         return ""
 
     def may(self, verb: str) -> ObjectSight:

@@ -100,8 +100,8 @@ class Sight(Protocol):
         """Whether he may do it to an object."""
         ...
 
-    def missing_to_move(self, old: Shown, new: Shown) -> str:
-        """On what else, in words, he would have to be allowed it to move an object from where it stood; empty if nothing lacks."""
+    def missing_to_place(self, old: Shown | None, new: Shown) -> str:
+        """On what else, in words, he would have to be allowed it to make an object (``old`` None) or move it; empty if nothing lacks."""
         ...
 
     def may(self, verb: str) -> Sight:

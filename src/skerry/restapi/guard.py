@@ -38,8 +38,8 @@ def admit_new(call: Call, encoded: Gapped, was: Item | None, *, creates: bool) -
     item = Item((call.namespace if call.resource.namespaced else "", call.name), 0, encoded.at("0"))
     if not sight.allows(item):
         raise refusal(call, verb, "" if creates else "not where the object would stand then")
-    if was is not None and (missing := sight.missing_to_move(was, item)):
-        raise refusal(call, verb, f"moving it needs the right on {missing} too")
+    if missing := sight.missing_to_place(None if creates else was, item):
+        raise refusal(call, verb, f"{'making' if creates else 'moving'} it needs the right on {missing} too")
 
 
 async def settle(call: Call, new: Json, old: Json | None) -> None:
