@@ -189,6 +189,22 @@ async def test_an_upgrade_is_reported_until_every_machine_runs_the_new_version(s
     assert (await sent(site))["version"] == "v1.35.0"
 
 
+async def test_the_machine_that_an_upgrade_replaces_last_still_belongs_to_the_upgrade(site: Site) -> None:
+    pool = partial(site.get, "nodepools", f"{NAME}.md-0")
+    await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"replicas": 2})
+    await made(site)
+    await patch(site, CLUSTERS, NAME, {"version": "v1.34.2"})
+    await turn(site)
+    await far_end(site, "v1.34.2", running="v1.33.1")
+    assert (ready(await turn(site))[0], ready(await pool())[0]) == ("Upgrading", "Upgrading")
+    await far_end(site, "v1.34.2")
+    status = {"replicas": 3, "readyReplicas": 3, "upToDateReplicas": 2}
+    await site.observe({**machine("v1.34.2", "md-0"), "spec": {"replicas": 2}, "status": status}, "MachineDeployment", "shop-md-0")
+    assert (ready(await turn(site))[0], ready(await pool())[0]) == ("Upgrading", "Upgrading")
+    await far_end(site, "v1.34.2")
+    assert ready(await turn(site)) == ("Ready", "True", "AsAsked")
+
+
 @pytest.mark.parametrize(("version", "reason"), [("v1.35.0", "VersionSkipped"), ("v1.32.9", "DowngradeRefused")])
 async def test_an_illegal_version_is_refused_and_what_runs_is_left_as_it_is(site: Site, version: str, reason: str) -> None:
     await made(site)

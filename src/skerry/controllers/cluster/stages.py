@@ -122,10 +122,11 @@ def _scaling(seen: _Seen) -> Stage | None:
     for name, machines, asked in groups:
         if machines is None:
             return Stage("Scaling", "False", "Scaling", f"{name}: not made yet")
+        phase = _settling(seen.cluster.status.phase, machines, asked)
         if machines.total != asked or machines.desired != asked:
-            return Stage("Scaling", "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist{_why(machines)}")
+            return Stage(phase, "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist{_why(machines)}")
         if machines.up_to_date < machines.total:
-            return Stage("Scaling", "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
+            return Stage(phase, "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
     gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
     return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(gone)}") if gone else None
 
@@ -144,6 +145,11 @@ def _unhealthy(seen: _Seen) -> Stage | None:
     if topology is None or topology.status == "True":
         return None
     return Stage(phase, "False", topology.reason or "TopologyNotReconciled", topology.message or "the topology is not as asked for")
+
+
+def _settling(phase: Phase, machines: Machines, asked: int) -> Phase:
+    """What it is called that there are more or fewer machines than shall stay: an upgrade ends with the last machine that it replaces."""
+    return "Upgrading" if phase == "Upgrading" and machines.desired == asked else "Scaling"
 
 
 def _still(phase: Phase) -> Phase:
@@ -291,13 +297,14 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
         return Stage("Pending" if machines is None else "Unknown", "Unknown", "AgentAway", _since(world, away))
     if machines is None:
         return Stage("Provisioning", "False", "NotSeen", "the management cluster has not reported the pool yet")
-    if machines.desired != pool.spec.replicas or machines.total != machines.desired:
-        return Stage("Scaling", "False", "Scaling", f"{machines.total} of {pool.spec.replicas} machines exist")
-    if machines.complete(version):
+    if machines.complete(version) and machines.desired == pool.spec.replicas:
         return Stage("Ready", "True", "AsAsked", "everything is as asked for")
-    if world.cluster is not None and _is_upgraded(world, world.cluster):
+    if machines.desired == pool.spec.replicas and world.cluster is not None and _is_upgraded(world, world.cluster):
         current = machines.up_to_date if any(satisfies(each, version) for each in machines.versions) else 0
         return Stage("Upgrading", "False", "Upgrading", f"{current} of {machines.desired} machines are up to date with {version}")
+    if machines.total != pool.spec.replicas or machines.desired != pool.spec.replicas:
+        phase = _settling(pool.status.phase, machines, pool.spec.replicas)
+        return Stage(phase, "False", "Scaling", f"{machines.total} of {pool.spec.replicas} machines exist")
     text = f"{machines.ready} of {machines.desired} machines are ready{_why(machines)}"
     return Stage(_still(pool.status.phase), "False", "MachinesNotReady", text)
 
