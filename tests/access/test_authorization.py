@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from skerry.access.authorization import COMPONENT_RULES, FLEET, Authorization
+from skerry.access.authorization import COMPONENT_RULES, Authorization
 from skerry.access.rules import allows
 from skerry.kinds import catalogue
+from skerry.kinds.common import GROUP as FLEET
 from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Rule, User
 from skerry.pki import policy
 

@@ -9,20 +9,25 @@
 * Everybody at all may ask for health and version.
 * Whatever else a person or a robot may do was granted to him: see ``index.py``. A decision then
   brings a sight, which the server holds against every object that it touches (``sight.py``).
+* The API of a management cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule. Other
+  paths that are no resource open to whoever may do everything on the whole organization.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from skerry.access.index import Index
 from skerry.access.rules import allows, covered
 from skerry.access.scopes import ORGANIZATION, TOKENS, Scope, key_of
 from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
+from skerry.kinds.common import GROUP as FLEET
+from skerry.kinds.common import VERSION
+from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
 
-FLEET = "fleet.skerry.dev"
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete")
 
@@ -60,6 +65,17 @@ COMPONENT_RULES: Mapping[str, Sequence[Rule]] = {
 }
 
 
+PROXY_VERBS = {"post": "create", "put": "update", "patch": "patch", "delete": "delete"}
+"""What a method at a management cluster's API is to a rule; every other one reads."""
+
+
+class _Far(NamedTuple):
+    """A management cluster whose API is called; what is written about it does not count."""
+
+    place: tuple[str, str]
+    value: bytes = b""
+
+
 class Authorization:
     """Decides by the tables above, and for everybody else by the index."""
 
@@ -76,8 +92,10 @@ class Authorization:
         user = attributes.user
         if any(allows(rule, attributes) for rule in self._table(user)):
             return self._unless_mirrored(attributes, Decision(allowed=True))
-        if attributes.path or not self._is_bound(user):
+        if not self._is_bound(user):
             return Decision(allowed=False)
+        if attributes.path:
+            return Decision(allowed=self._reaches(attributes), settled=False)
         if why := _never(attributes):
             return Decision(allowed=False, reason=why)
         sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), attributes)
@@ -86,6 +104,17 @@ class Authorization:
         if attributes.verb in NAMED and not attributes.name and not sight.whole:
             return Decision(allowed=False, reason="only for some objects: ask about one of them by its name", settled=False)
         return self._unless_mirrored(attributes, Decision(allowed=True, sight=sight, settled=False))
+
+    def _reaches(self, attributes: Attributes) -> bool:
+        """Whether a path that is no resource is open to a caller by what he was granted."""
+        user, name = attributes.user, attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0]
+        who = caller(user, unlimited=ADMINISTRATORS in user.groups)
+        if attributes.path.startswith(PROXY_PREFIX):
+            verb = PROXY_VERBS.get(attributes.verb, "get")
+            sight = ObjectSight(self.index, who, Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=name))
+            return bool(name) and sight.any and sight.allows(_Far(("", name)))
+        sight = ObjectSight(self.index, who, Attributes(user, "*", "*", "", "*"))
+        return sight.any and sight.whole
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
         """Return what the user may do; what he may do to some objects only is there too, and marked."""
@@ -104,7 +133,8 @@ class Authorization:
             whole, some = [], [*whole, *some]
         marked = (rule._replace(some=True) for rule in some if rule not in whole)
         own = (OWN_TOKENS,) if user.limit is None else ()
-        return (*PUBLIC, *KNOWN, *dict.fromkeys((*whole, *marked)), *own)
+        paths = (EVERYTHING[1],) if self._reaches(Attributes(user, "get", path="/")) else ()
+        return (*PUBLIC, *KNOWN, *paths, *dict.fromkeys((*whole, *marked)), *own)
 
     def _table(self, user: User) -> Sequence[Rule]:
         groups = user.groups

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 from skerry.gateway import registration
-from skerry.gateway.proxy import PREFIX, CutOff, ProxyCall, ProxyCalls, request_head
+from skerry.gateway.proxy import CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
+from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
 from skerry.kit.log import get
@@ -41,7 +42,7 @@ class Front:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         path: str = scope["path"]
-        if path != registration.PATH and not path.startswith(PREFIX):
+        if path != registration.PATH and not path.startswith(PROXY_PREFIX):
             await self._api(scope, receive, send)
             return
         request, request_id = Request(scope, receive), new_id()
@@ -91,7 +92,7 @@ class Front:
 def _destination(request: Request) -> tuple[str, str]:
     """The management cluster, and path and query for its API, encoded as they came."""
     path: bytes = request.scope.get("raw_path") or quote(request.path).encode()
-    name, _, rest = path.decode("latin-1").partition("?")[0].removeprefix(PREFIX).partition("/")
+    name, _, rest = path.decode("latin-1").partition("?")[0].removeprefix(PROXY_PREFIX).partition("/")
     if label_problem(name):
         raise NotFound
     query = request.scope.get("query_string", b"").decode("latin-1")

@@ -26,7 +26,6 @@ from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.wire import CHUNK_BYTES
 
 OPEN_SECONDS = 15.0
-PREFIX = "/k8s/"
 DROPPED = frozenset(
     (
         *("authorization", "proxy-authorization", "cookie"),

@@ -17,6 +17,9 @@ from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.resource import Column, Resource
 from skerry.machinery.schema import Schema
 
+PROXY_PREFIX = "/k8s/"
+"""Where a management cluster's own API is at the front door; its name follows, then the path at that API."""
+
 
 class ManagementClusterSpec(Shape):
     """What the management cluster is."""
