@@ -67,6 +67,15 @@ def test_the_gateway_of_a_session_is_told_and_another_one_is_another_session() -
     assert next_status({"metadata": {}, "status": first}, HERE, "", later, "b")["agent"]["connectedSince"] == rfc3339(later)
 
 
+def test_a_built_in_place_waits_for_nobody() -> None:
+    before = after({"conditions": [{"type": "Ready", "status": "True"}]}, None)
+    assert next_status({"metadata": {"name": "attached"}, "status": before}, None, "", NOW) == {
+        "observedGeneration": 0,
+        "phase": "BuiltIn",
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+
+
 def test_conditions_of_others_are_left_alone() -> None:
     other = {"type": "Licensed", "status": "True"}
     assert other in after({"conditions": [other]}, HERE)["conditions"]

@@ -74,8 +74,11 @@ def test_a_slow_pool_takes_as_long_as_it_was_told_to() -> None:
 @pytest.mark.parametrize(("quota", "workers"), [(1, 0), (2, 1), (3, 2)])
 def test_a_quota_bounds_the_machines_of_a_cluster_and_the_rest_come_when_it_is_raised(quota: int, workers: int) -> None:
     play = Broken().after(12, quota=quota)
-    assert (len(play.machines("")), len(play.machines("md-0"))) == (1, workers)
+    assert (play.phases(""), play.phases("md-0")) == (["Running"], ["Running"] * workers + ["Provisioning"] * (2 - workers))
+    why = f"the simulated quota of {quota} machines for a cluster is used up"
+    assert read.problem(play.machines("md-0")).endswith(why if workers < 2 else "")
     assert play.after(12).phases("md-0") == ["Running", "Running"]
+    assert read.problem(play.machines("md-0")) == ""
 
 
 def test_names_that_are_made_in_one_look_have_nothing_in_common() -> None:

@@ -13,6 +13,7 @@ from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.presence import EVERY_SECONDS, Presence
 from skerry.gateway.routes import Route, Routes
+from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.errors import NotFound
@@ -85,6 +86,9 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime, gat
     """The status that is true now (pure)."""
     before: Json = obj.get("status") or {}
     status = {**before, "observedGeneration": obj["metadata"].get("generation", 0)}
+    others = [each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}]
+    if obj["metadata"].get("name") in BUILTIN:
+        return {**status, "phase": "BuiltIn", "conditions": others}
     if route is None:
         never = "agent" not in before
         status["phase"] = "Pending" if never else "Disconnected"
@@ -103,7 +107,6 @@ def next_status(obj: Json, route: Route | None, problem: str, now: datetime, gat
         healthy = Verdict("True", "ApiReachable", "its API answers its agent")
         if problem:
             healthy = Verdict("False", "ApiUnreachable", problem)
-    others = [each for each in before.get("conditions") or () if each["type"] not in {"Connected", "Healthy"}]
     generation = status["observedGeneration"]
     ours = [condition(before, kind, verdict, now, generation) for kind, verdict in (("Connected", connected), ("Healthy", healthy))]
     status["conditions"] = [*others, *ours]

@@ -42,7 +42,10 @@ class ManagementClusterStatus(Shape):
     """What was seen."""
 
     observed_generation: Annotated[int, doc("The generation that the status speaks of.")] = 0
-    phase: Annotated[Literal["Pending", "Connected", "Disconnected", "Deleting"], doc("Where it is, in one word.")] = "Pending"
+    phase: Annotated[
+        Literal["Pending", "Connected", "Disconnected", "Deleting", "BuiltIn"],
+        doc("Where it is, in one word; BuiltIn: it holds clusters that no management cluster makes, and has no agent."),
+    ] = "Pending"
     kubernetes_version: Annotated[str, doc("Version of its API server.")] = ""
     agent: Annotated[Agent | None, doc("Its agent.")] = None
     conditions: Conditions = []

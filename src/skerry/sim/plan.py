@@ -23,6 +23,9 @@ CAPI, CONTROL_PLANE = "cluster.x-k8s.io/v1beta2", "controlplane.cluster.x-k8s.io
 CLUSTER_LABEL, POOL_LABEL = "cluster.x-k8s.io/cluster-name", "topology.cluster.x-k8s.io/deployment-name"
 PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 FINALIZER, MACHINE_FINALIZER = "cluster.cluster.x-k8s.io", "machine.cluster.x-k8s.io"
+GRANTED = frozenset(("Provisioned", "Running", "Deleting"))
+"""Phases in which a machine counts against a quota."""
+
 NEXT = {"": "Pending", "Pending": "Provisioning", "Provisioning": "Provisioned", "Provisioned": "Running"}
 
 
@@ -38,7 +41,7 @@ class Tempo:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong on demand: pools (or ``control-plane``) that are slow or fail, and how many machines there may be."""
+    """What goes wrong on demand: pools (or ``control-plane``) that are slow or fail, and how many machines a cluster is granted."""
 
     slow: Mapping[str, float] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
@@ -195,13 +198,13 @@ def _machines(world: World) -> list[Action]:
     actions: list[Action] = []
     if plane is not None and _infrastructure(world):
         actions += _control_plane(world, plane)
-    room = world.faults.quota - (plane["spec"]["replicas"] if plane is not None else 0) - sum(_pool(each) != "" for each in world.machines)
     for deployment in world.deployments:
-        steps = _workers(world, deployment, max(0, room))
-        room -= sum(isinstance(each, Create) for each in steps)
-        actions += steps
+        actions += _workers(world, deployment)
+    room = world.faults.quota - sum(_phase(each) in GRANTED for each in world.machines)
     for machine in world.machines:
-        actions += _advance(world, machine)
+        steps = _advance(world, machine, granted=room > 0)
+        room -= any(isinstance(each, Change) and _phase(each.obj) == "Provisioned" for each in steps)
+        actions += steps
     return actions
 
 
@@ -216,15 +219,15 @@ def _control_plane(world: World, plane: Json) -> list[Action]:
     if any(_phase(each) != "Running" for each in machines) or len(machines) != len(world.of("")):
         return []
     old = [each for each in machines if each["spec"]["version"] != version]
-    if (len(machines) < desired or (old and len(machines) == desired)) and len(machines) < world.faults.quota:
+    if len(machines) < desired or (old and len(machines) == desired):
         return [_new_machine(world, "", version, 0)]
     if len(machines) > desired:
         return [Delete((old or machines)[0])]
     return []
 
 
-def _workers(world: World, deployment: Json, room: int) -> list[Action]:
-    """What a pool does next; no more than ``room`` machines may come."""
+def _workers(world: World, deployment: Json) -> list[Action]:
+    """What a pool does next."""
     pool, spec = _pool(deployment), deployment["spec"]
     machines = [each for each in world.of(pool) if not _going(each)]
     if deployment["metadata"].get("deletionTimestamp"):
@@ -234,7 +237,7 @@ def _workers(world: World, deployment: Json, room: int) -> list[Action]:
     old = [each for each in machines if each["spec"]["version"] != spec["version"]]
     missing = spec["replicas"] - len(machines)
     if missing > 0:
-        return [_new_machine(world, pool, spec["version"], number) for number in range(min(missing, room))]
+        return [_new_machine(world, pool, spec["version"], number) for number in range(missing)]
     if missing < 0:
         return [Delete(each) for each in (old or machines)[missing:]]
     running = all(_phase(each) == "Running" for each in machines)
@@ -253,7 +256,8 @@ def _new_machine(world: World, pool: str, version: str, number: int) -> Action:
     return Create(machine)
 
 
-def _advance(world: World, machine: Json) -> list[Action]:
+def _advance(world: World, machine: Json, *, granted: bool = True) -> list[Action]:
+    """The next step of a machine; one that is not ``granted`` by the quota is not provisioned."""
     phase, pool = _phase(machine), _pool(machine) or "control-plane"
     status, version = machine.get("status") or {}, machine["spec"]["version"]
     if _going(machine):
@@ -264,8 +268,10 @@ def _advance(world: World, machine: Json) -> list[Action]:
     following = NEXT.get(phase)
     if following is None or not _may_go_on(world, machine, phase, pool):
         return []
-    if pool in world.faults.failing and phase == "Provisioning":
-        failed = machine_status(status, phase, version, world.now, problem="the simulated machine fails on demand")
+    why = "the simulated machine fails on demand" if pool in world.faults.failing else ""
+    why = why or ("" if granted else f"the simulated quota of {world.faults.quota} machines for a cluster is used up")
+    if why and phase == "Provisioning":
+        failed = machine_status(status, phase, version, world.now, problem=why)
         return [_status(machine, failed)] if failed != status else []
     return [_status(machine, machine_status(status, following, version, world.now))]
 
