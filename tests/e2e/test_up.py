@@ -66,6 +66,12 @@ def test_the_phases_that_a_watch_shows_tell_one_story(up: Server) -> None:
 
 
 @pytest.mark.peer("kubernetes")
+def test_kubectl_tells_where_the_api_is(up: Server) -> None:
+    assert "is running at" in up.kubectl("cluster-info")
+    assert up.kubectl("get", "services", "-A", "-o", "name") == ""
+
+
+@pytest.mark.peer("kubernetes")
 def test_the_simulated_fleet_is_there_from_the_start(up: Server) -> None:
     for name in ("team-a.web", "team-a.batch", "team-b.edge"):
         up.kubectl("wait", "--for=condition=Ready", "-n", "demo", f"cluster/{name}", "--timeout=120s")

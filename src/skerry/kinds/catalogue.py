@@ -28,6 +28,7 @@ from skerry.kinds import (
     role,
     rolebinding,
     secret,
+    service,
     trustbundle,
     user,
     workspace,
@@ -64,4 +65,4 @@ FLEET: tuple[Resource, ...] = (
 MIRRORED = frozenset(resource.key for resource in (clusterclass.RESOURCE, kubernetesrelease.RESOURCE, observedobject.RESOURCE))
 """Kinds that tell what a management cluster holds: only Skerry's own components write them."""
 
-ALL: tuple[Resource, ...] = CORE + FLEET
+ALL: tuple[Resource, ...] = (*CORE, service.RESOURCE, *FLEET)
