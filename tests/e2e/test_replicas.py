@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import signal
@@ -194,7 +195,7 @@ async def test_an_owner_that_stands_still_for_longer_than_its_lease_is_replaced_
     assert lease["spec"]["leaseTransitions"] == epoch + 1
 
 
-async def test_an_agent_belongs_to_the_server_that_it_dialled_until_that_one_is_gone(replicas: list[Server]) -> None:
+async def test_an_agent_is_reached_from_every_server_until_the_one_that_it_dialled_is_gone(replicas: list[Server]) -> None:
     phases: list[str] = []
     one, _ = replicas
     async with clients(replicas) as (_, living), TaskOwner("test") as owner, asyncio.timeout(240):
@@ -210,12 +211,25 @@ async def test_an_agent_belongs_to_the_server_that_it_dialled_until_that_one_is_
             while phases[-1:] != [phase]:  # noqa: ASYNC110 another task's state
                 await asyncio.sleep(0.05)
 
+        async def version() -> str:
+            return str((await living.raw("GET", "/k8s/demo/version"))["gitVersion"])
+
         owner.spawn(follow(), "watch")
         await until("Connected")
+        there = await version()
         one.stop(signal.SIGKILL)
+        with pytest.raises(ServiceUnavailable):
+            await version()
         await until("Disconnected")
+        with pytest.raises(ServiceUnavailable, match="not connected"):
+            await version()
         await asyncio.to_thread(one.start)
         await until("Connected")
+        while True:  # the sign of life of the server that came back may be seen later than the agent's
+            with contextlib.suppress(ServiceUnavailable):
+                assert await version() == there
+                break
+            await asyncio.sleep(0.2)
     assert phases == ["Connected", "Disconnected", "Connected"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,8 @@ async def eventually(state: Callable[[], Awaitable[Any]], seconds: float = 60.0)
 class Wire:
     """A TCP relay in front of the gateway that can be cut and mended, or stop passing anything on and say nothing."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, link: Link) -> None:
+        self.lead_to(link)
         self._writers: set[asyncio.StreamWriter] = set()
         self._up = True
         self._flows = asyncio.Event()
@@ -104,6 +104,10 @@ class Wire:
         finally:
             self.cut()
             server.close()
+
+    def lead_to(self, link: Link) -> None:
+        """Bring who connects from now on to another gateway."""
+        self._target = int(link.address.rpartition(":")[2])
 
     def cut(self) -> None:
         """Break every connection, and let nobody through."""
@@ -154,7 +158,7 @@ class Fleet:
         self.api, self.client, self.link, self.front, self.authority, self.folder = api, client, link, front, authority, folder
         self.records = records
         self.clock = SystemClock()
-        self.wire = Wire(link.port)
+        self.wire = Wire(link)
 
     async def management_cluster(self, name: str = "sv-1") -> None:
         await self.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -221,8 +225,8 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> AsyncIterator[Fleet]:
-    """Run an installation until the block is left."""
+async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS, identity: str = "") -> AsyncIterator[Fleet]:
+    """Run an installation until the block is left; with an ``identity`` its gateway is one of several."""
     clock, everybody = SystemClock(), Everybody()
     api = ApiServer(
         MemoryStore(),
@@ -234,27 +238,39 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> 
         version="v1.37.0",
     )
     authority = Authority(make_root("test root", clock.now()))
-    shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1",))
-    proxies = ProxyCalls(Routes())
+    proof = authority.issue(policy.CLIENT, policy.component("controllers"), clock.now(), groups=(policy.COMPONENTS,))
     door = Door(api, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=api.end_watches)
-    async with api.running(), door.open(), HttpClient(Connection(f"http://127.0.0.1:{door.port}")) as client:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(api.running())
+        await stack.enter_async_context(door.open())
+        at = Connection(f"http://127.0.0.1:{door.port}", certificate=proof.certificate, key=proof.key)
+        client = await stack.enter_async_context(HttpClient(at))
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
-        async with gateway(
-            api, client, authority, lambda: shown, proxies, "127.0.0.1:0", clock, Options(heartbeat_seconds=heartbeat_seconds)
-        ) as link:
-            registration = Registration(client, authority, f"127.0.0.1:{link.port}", clock)
-            front = Door(
-                Front(api, proxies, registration),
-                host="127.0.0.1",
-                port=0,
-                tls=None,
-                clock=clock,
-                limits=Limits(message_bytes=1 << 30),
-            )
-            async with front.open():
-                made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, everybody.records)
-                async with made.wire.open():
-                    yield made
+        options = Options(heartbeat_seconds=heartbeat_seconds, identity=identity)
+        yield await stack.enter_async_context(_gated(api, client, authority, folder, everybody.records, options))
+
+
+@asynccontextmanager
+async def beside(first: Fleet, identity: str) -> AsyncIterator[Fleet]:
+    """Run another gateway over the same API, with a front door of its own, until the block is left."""
+    options = Options(identity=identity)
+    async with _gated(first.api, first.client, first.authority, first.folder, first.records, options) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _gated(
+    api: ApiServer, client: HttpClient, authority: Authority, folder: Path, records: list[Record], options: Options
+) -> AsyncIterator[Fleet]:
+    clock, proxies = SystemClock(), ProxyCalls(Routes())
+    shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1", "localhost"))
+    async with gateway(api, client, authority, lambda: shown, proxies, clock, options) as link:
+        app = Front(api, proxies, link.relays, Registration(client, authority, link.address, clock))
+        front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30))
+        async with front.open():
+            made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, records)
+            async with made.wire.open():
+                yield made
 
 
 def config_map(name: str, namespace: str, **data: str) -> Json:

@@ -73,7 +73,7 @@ async def stranger(
 ) -> AsyncIterator[Stranger]:
     """One that was welcomed."""
     who = identity or await fleet.register(name)
-    async with dialled(who, f"127.0.0.1:{fleet.link.port}", beat_every) as made:
+    async with dialled(who, fleet.link.address, beat_every) as made:
         made.says(hello=pb.Hello(management_cluster=name, agent_version="1"))
         await made.hears("welcome")
         yield made

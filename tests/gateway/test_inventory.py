@@ -137,7 +137,7 @@ def test_a_name_is_readable_where_it_can_be_and_always_legal_and_its_own() -> No
 async def test_an_agent_writes_into_its_own_management_cluster_whatever_it_says(fleet: Fleet) -> None:
     await fleet.management_cluster("sv-2")
     identity = await fleet.register()
-    async with dialled(identity, f"127.0.0.1:{fleet.link.port}") as liar:
+    async with dialled(identity, fleet.link.address) as liar:
         liar.says(hello=pb.Hello(management_cluster="sv-2"))
         liar.says(inventory=pb.InventoryDelta(sequence=1, items=[item("a")]))
         assert await liar.ended() == grpc.StatusCode.PERMISSION_DENIED

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,8 @@ from skerry.machinery.errors import Forbidden
 from skerry.machinery.identity import User
 from skerry.tunnel import link_pb2 as pb
 from tests.client.api import answering
-from tests.gateway.fleet import Fleet, eventually
+from tests.gateway.fleet import Fleet, beside, eventually
+from tests.gateway.fleet import fleet as installation
 from tests.gateway.stranger import stranger
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,23 +48,32 @@ class Far:
 
 
 class Door:
-    """A caller, and the server that he calls."""
+    """A caller, the server that he calls, and the one that holds the agent."""
 
-    def __init__(self, fleet: Fleet, far: Far, session: aiohttp.ClientSession) -> None:
-        self.fleet, self.far, self.session = fleet, far, session
+    def __init__(self, asked: Fleet, fleet: Fleet, far: Far, session: aiohttp.ClientSession) -> None:
+        self.front, self.fleet, self.far, self.session = asked.front, fleet, far, session
 
     def call(self, path: str, method: str = "GET", **more: Any) -> Any:
-        return self.session.request(method, f"{self.fleet.front}/k8s/sv-1{path}", **more)
+        return self.session.request(method, f"{self.front}/k8s/sv-1{path}", **more)
 
 
-@pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[Door]:
-    far = Far()
+@pytest.fixture(params=["here", "elsewhere"])
+async def door(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Door]:
+    """The agent is connected to the server that is called, or to another one."""
+    far, here = Far(), request.param == "here"
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(answering(far.answer))
+        fleet = await stack.enter_async_context(installation(tmp_path, identity="" if here else "one"))
+        await fleet.management_cluster()
         await stack.enter_async_context(fleet.agent(Connection(address, token="the-agents-own")))
+        asked = fleet if here else await stack.enter_async_context(beside(fleet, "two"))
+        await eventually(lambda: known(asked, here=here))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)))
-        yield Door(fleet, far, session)
+        yield Door(asked, fleet, far, session)
+
+
+async def known(asked: Fleet, *, here: bool) -> bool:
+    return here or bool(asked.link.relays.where("sv-1"))
 
 
 async def hello(_: web.Request) -> web.StreamResponse:
@@ -91,9 +102,9 @@ async def test_who_called_a_cluster_and_who_registered_is_written_down_with_what
         assert await response.text() == "hello"
     async with door.call("/none", headers=maria) as response:
         assert response.status == 404
-    async with door.session.get(f"{door.fleet.front}/k8s/sv-9/api", headers=maria) as response:
+    async with door.session.get(f"{door.front}/k8s/sv-9/api", headers=maria) as response:
         assert response.status == 503
-    async with door.session.post(f"{door.fleet.front}/register/v1/agents", json={"token": "sv-1.secret", "csr": "x"}) as response:
+    async with door.session.post(f"{door.front}/register/v1/agents", json={"token": "sv-1.secret", "csr": "x"}) as response:
         assert response.status == 401
     records = [each for each in door.fleet.records if each.attributes.path]
     told = [(each.attributes.user.name, each.attributes.verb, each.attributes.path, each.attributes.name, each.code) for each in records]

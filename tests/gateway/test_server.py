@@ -22,7 +22,7 @@ HELLO = pb.Hello(management_cluster="sv-1", agent_version="1")
 
 
 def address(fleet: Fleet) -> str:
-    return f"127.0.0.1:{fleet.link.port}"
+    return fleet.link.address
 
 
 async def refused(fleet: Fleet, identity: Identity, hello: pb.Hello = HELLO) -> grpc.StatusCode:

@@ -19,6 +19,12 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of the database, keys
 Port = Annotated[int, typer.Option("--port", help="Port of the front door.", min=0, max=65535)]
 GatewayPort = Annotated[int, typer.Option("--gateway-port", help="Port that agents dial.", min=0, max=65535)]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Advertise = Annotated[
+    str, typer.Option("--advertise", help="Name or address at which agents and other servers reach this one, if not at --host or --name.")
+]
+GatewayAddress = Annotated[
+    str, typer.Option("--gateway-address", help="HOST:PORT that agents are told to dial, where something stands before several servers.")
+]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
 
 
@@ -49,15 +55,27 @@ def server(  # noqa: PLR0913, PLR0917 every argument is an option
     gateway_port: GatewayPort = 8444,
     host: Host = "127.0.0.1",
     name: Names = None,
+    advertise: Advertise = "",
+    gateway_address: GatewayAddress = "",
     keyring: Keyring = None,
     database: Database = "",
     database_password_file: PasswordFile = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    names = tuple(name or ())
+    if gateway_address and not gateway_address.rpartition(":")[2].isdecimal():
+        raise typer.BadParameter("must be HOST:PORT", param_hint="--gateway-address")
     settings = ServerSettings(
-        data.resolve(), host, port, names, gateway_port, database, database_password_file, keyring and keyring.resolve()
+        data.resolve(),
+        host,
+        port,
+        tuple(name or ()),
+        gateway_port,
+        database,
+        database_password_file,
+        keyring and keyring.resolve(),
+        advertise,
+        gateway_address,
     )
     _serve(settings, log_level, greet=False, sim=False)
 

@@ -32,6 +32,7 @@ from skerry.compose.statistics import offer_statistics
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration
+from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
@@ -87,7 +88,7 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
         settings.kubeconfig.unlink(missing_ok=True)
         safe = Safe(settings.pki)
         now = clock.now()
-        keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.names))
+        keys = _Keys(safe, safe.authority("internal", now), safe.authority("external", now), front_door_names(settings.all_names))
         with contextlib.closing(AuditFile(settings.audit, clock)) as audit:
             api = assembled(store, _tokens(safe), audit, clock)
             api.trouble = store.trouble
@@ -109,7 +110,7 @@ def _own(folder: Path) -> None:
 @contextlib.asynccontextmanager
 async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, keys: _Keys, clock: Clock) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
-    shown = _shown(settings.host)
+    shown = _bracketed("127.0.0.1" if settings.everywhere else settings.host)
     front = _Front(api, ProxyCalls(Routes()))
     tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
     door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
@@ -124,16 +125,17 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         await seed(client)
         if not settings.shared:
             await free_lease(client)  # the lock on the database proves that its former holder is gone
-        listen = f"{_bracketed(settings.host)}:{settings.gateway_port}"
-        options = Options(identity=replica(settings.data) if settings.shared else "")
+        identity = replica(settings.data) if settings.shared else ""
+        options = Options(
+            identity=identity, host=_bracketed(settings.host), port=settings.gateway_port, known_as=_bracketed(settings.known_as)
+        )
         link = await stack.enter_async_context(
-            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, listen, clock, options)
+            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, clock, options)
         )
         lag = LoopLag()
         parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
         offer_statistics(api, settings, parts, link.routes)
-        dial = f"{shown}:{link.port}"
-        front.open(Registration(client, keys.internal, dial, clock))
+        front.open(link.relays, Registration(client, keys.internal, settings.gateway_address or link.address, clock))
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")
         owner.spawn(lag.run(), "lag")
@@ -144,7 +146,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         owner.spawn(controllers(client, clock), "controllers")
         admin = connection(keys.admin(clock.now()))
         log.info("serving", address=address, data=str(settings.data))
-        yield Running(settings, address, admin, api, client, keys.external.bundle, dial)
+        yield Running(settings, address, admin, api, client, keys.external.bundle, link.address)
         log.info("stopping")
 
 
@@ -202,18 +204,12 @@ class _Front:
         self._api = api
         self._front: Front | None = None
 
-    def open(self, registration: Registration) -> None:
+    def open(self, relays: Relays, registration: Registration) -> None:
         """Serve the gateway's paths from now on."""
-        self._front = Front(self._api, self.proxies, registration)
+        self._front = Front(self._api, self.proxies, relays, registration)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await (self._front or self._api)(scope, receive, send)
-
-
-def _shown(host: str) -> str:
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 compared, not bound
-        return "127.0.0.1"
-    return _bracketed(host)
 
 
 def _bracketed(host: str) -> str:

@@ -23,6 +23,7 @@ from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health
 from skerry.gateway.inventory import Inventory
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
 from skerry.kinds import observedobject
@@ -60,20 +61,26 @@ def _subscription() -> pb.Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The running gateway: who is connected, proxied calls, the port that agents dial, and counters."""
+    """The running gateway: who is connected, calls that are passed on to others, the address that agents dial, and counters."""
 
     routes: Routes
-    proxies: ProxyCalls
-    port: int
+    relays: Relays
+    address: str
     statistics: Callable[[], dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a gateway runs. ``identity`` tells it from others over the same store, restarts included; empty where there are none."""
+    """How a gateway runs. ``identity`` tells it from others over the same store, restarts included; empty where there are none.
+
+    It listens on ``host`` and ``port`` (0: any), and agents and other gateways reach it as ``known_as``, a host.
+    """
 
     heartbeat_seconds: int = HEARTBEAT_SECONDS
     identity: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    known_as: str = "127.0.0.1"
 
 
 @contextlib.asynccontextmanager
@@ -83,11 +90,13 @@ async def gateway(
     authority: Authority,
     shown: Callable[[], KeyPair],
     proxies: ProxyCalls,
-    address: str,
     clock: Clock,
     options: Options | None = None,
 ) -> AsyncIterator[Link]:
-    """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment."""
+    """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment.
+
+    To other gateways it proves itself by what ``client`` does.
+    """
 
     def known(management_cluster: str) -> list[Json]:
         rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
@@ -130,15 +139,22 @@ async def gateway(
         now = shown()
         return now.certificate, now.key
 
-    server, port = wire.server(servicer, address, pair, lambda: authority.bundle)
+    def proof() -> tuple[bytes, bytes, bytes]:
+        return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
+
+    server, port = wire.server(servicer, f"{options.host}:{options.port}", pair, lambda: authority.bundle)
+    relays, address = Relays(presence, managements, proof), f"{options.known_as}:{port}"
+    if presence is not None:
+        presence.address = address
     await server.start()
     try:
         async with TaskOwner("gateway") as owner:
             for part in (sets, managements, pushing, judging, health.recorder, *((presence,) if presence else ())):
                 owner.spawn(part.run(), f"gateway/{type(part).__name__}")
-            yield Link(routes, proxies, port, servicer.statistics)
+            yield Link(routes, relays, address, lambda: {**servicer.statistics(), **relays.statistics()})
     finally:
         routes.end_all()
+        await relays.close()
         await server.stop(grace=1)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 class ServerSettings:
     """How one embedded server runs.
 
-    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``. ``database_url`` is a
+    ``names`` are further names of the front door, for its certificate; agents dial ``gateway_port``, other servers that share
+    the database too, at ``advertise`` where they cannot at ``host``; where agents are to dial something in between, such as a
+    load balancer, that is ``gateway_address`` (host and port). ``database_url`` is a
     PostgreSQL database as libpq writes it, which other servers may share; empty for an embedded one. Its password may stand
     in the file ``database_password``; what neither says, the driver takes from where libpq does (PGPASSWORD, PGPASSFILE).
     ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder; servers that share a database
@@ -25,6 +27,25 @@ class ServerSettings:
     database_url: str = field(default="", repr=False)
     database_password: Path | None = None
     keyring_file: Path | None = None
+    advertise: str = ""
+    gateway_address: str = ""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every address of the machine is listened on."""
+        return self.host in {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound
+
+    @property
+    def known_as(self) -> str:
+        """The name or address at which other machines reach this server, as far as it was told."""
+        if self.advertise or not self.everywhere:
+            return self.advertise or self.host
+        return self.names[0] if self.names else "127.0.0.1"
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name that this server was told it has, for its certificates."""
+        return tuple(name for name in (*self.names, self.known_as, self.gateway_address.rpartition(":")[0].strip("[]")) if name)
 
     @property
     def shared(self) -> bool:

@@ -7,13 +7,15 @@ ends it, wherever it stands.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
 from skerry.gateway import registration
 from skerry.gateway.proxy import CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
+from skerry.gateway.relay import Relays
 from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
@@ -26,6 +28,7 @@ from skerry.restapi.callers import unknown
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
 from skerry.restapi.server import ApiServer, error_response
+from skerry.tunnel import link_pb2 as pb
 
 log = get("gateway.front")
 
@@ -33,10 +36,11 @@ log = get("gateway.front")
 class Front:
     """An ASGI application in front of the API's."""
 
-    def __init__(self, api: ApiServer, proxies: ProxyCalls, register: Registration) -> None:
+    def __init__(self, api: ApiServer, proxies: ProxyCalls, relays: Relays, register: Registration) -> None:
         """``api`` answers every other path, lets callers in, and has the outcome of each request written down."""
         self._api = api
         self._proxies = proxies
+        self._relays = relays
         self._register = register
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -70,9 +74,8 @@ class Front:
         user = await self._api.admit(request, asked)
         name, target = _destination(request)
         head = request_head(request.method, target, list(request.scope["headers"]), user)
-        call = await self._proxies.open(name, head)
         try:
-            async with TaskOwner("proxied") as owner:
+            async with self._far_end(name, head) as call, TaskOwner("proxied") as owner:
                 owner.spawn(_listen(receive, call), "listen")
                 answer = await call.response_head()
                 self._api.record(asked[0], answer.code, "", request, request_id)
@@ -85,6 +88,18 @@ class Front:
             log.info("a proxied response was cut off", management_cluster=name, path=request.path, reason=str(error))
         else:
             await send({"type": "http.response.body", "body": b""})
+
+    @asynccontextmanager
+    async def _far_end(self, name: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:
+        """A call until the block is left, by the agent or by the gateway that holds it; raises ServiceUnavailable."""
+        elsewhere = "" if self._proxies.routes.get(name) else self._relays.where(name)
+        if elsewhere:
+            async with self._relays.open(elsewhere, name, head) as call:
+                yield call
+            return
+        call = await self._proxies.open(name, head)
+        try:
+            yield call
         finally:
             call.finish()
 

@@ -54,6 +54,8 @@ class ProxyCall:
         self._request: Pipe[pb.ProxyResponse] = Pipe(WINDOW)
         self._response: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         self.claimed = asyncio.Event()
+        self.failure = ""
+        """Why no answer comes, where that is known."""
 
     # the front door's side
 
@@ -70,7 +72,7 @@ class ProxyCall:
         """The head of the response; raises ServiceUnavailable."""
         message = await self._response.take()
         if message is None:
-            raise ServiceUnavailable("the agent went away during the call; try again")
+            raise ServiceUnavailable(self.failure or "the agent went away during the call; try again", retry_after=5)
         if message.WhichOneof("message") == "failed":
             raise ServiceUnavailable(f"the cluster's API cannot be reached by its agent: {message.failed.message}")
         return message.head
@@ -86,6 +88,11 @@ class ProxyCall:
                 case "failed":
                     raise CutOff(message.failed.message)
         raise CutOff("one end went away")
+
+    async def answers(self) -> AsyncIterator[pb.ProxyRequest]:
+        """The whole answer as the agent sent it, for whoever passes it on."""
+        while (message := await self._response.take()) is not None:
+            yield message
 
     def finish(self) -> None:
         """The call is over here, whether it ended or was given up: end its stream."""

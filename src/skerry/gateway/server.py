@@ -17,11 +17,12 @@ from typing import Any
 
 import grpc
 
-from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.proxy import ProxyCall, ProxyCalls
 from skerry.gateway.routes import Route, Routes
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
+from skerry.machinery.errors import ServiceUnavailable
 from skerry.pki import policy
 from skerry.pki.authority import Authority, PkiError
 from skerry.pki.identity import identity
@@ -203,6 +204,41 @@ class LinkServer:
             owner.spawn(call.receive(requests), "receive")
             async for message in call.outgoing():
                 yield message
+
+    async def Relay(self, requests: AsyncIterator[pb.RelayRequest], context: Any) -> AsyncIterator[pb.RelayResponse]:  # noqa: N802 gRPC's name
+        """One call that another gateway was asked for. It goes to an agent that is connected here, or nowhere: calls never circle."""
+        first = await anext(aiter(requests), None) if self._is_gateway(context) else None
+        if first is None:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "calls are passed on by gateways alone")
+            return
+        try:
+            call = await self._proxies.open(first.management_cluster, first.message.head)
+        except ServiceUnavailable as error:
+            yield pb.RelayResponse(refused=error.message)
+            return
+        try:
+            async with TaskOwner("relay") as owner:
+                owner.spawn(_feed(call, requests), "feed")
+                async for message in call.answers():
+                    yield pb.RelayResponse(message=message)
+        finally:
+            call.finish()
+
+    def _is_gateway(self, context: Any) -> bool:
+        certificate = peer_certificate(context)
+        holder = identity(certificate) if certificate else None
+        return holder is not None and policy.COMPONENTS in holder.organizations and holder.valid_at(self._clock.now())
+
+
+async def _feed(call: ProxyCall, requests: AsyncIterator[pb.RelayRequest]) -> None:
+    """Pass the request's body on, and give the call up when the other gateway does."""
+    async for request in requests:
+        match request.message.WhichOneof("message"):
+            case "body":
+                await call.feed(request.message.body)
+            case "end":
+                await call.feed_end()
+    call.finish()
 
 
 @dataclass(slots=True)

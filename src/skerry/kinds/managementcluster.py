@@ -76,6 +76,7 @@ RESOURCE = Resource(
         Column("Kubernetes", ".status.kubernetesVersion"),
         Column("Agent", ".status.agent.version"),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Gateway", ".status.agent.gateway", priority=1, description="The server that holds the agent, where there may be several"),
         Column("Message", '.status.conditions[?(@.type=="Connected")].message', priority=1),
     ),
     rules=(label_rule, not_named("kube-.*", "skerry-.*", "default"), immutable("spec.provider")),

@@ -260,6 +260,22 @@ class ProxyResponse(_message.Message):
     end: BodyEnd
     def __init__(self, head: _Optional[_Union[RequestHead, _Mapping]] = ..., body: _Optional[bytes] = ..., end: _Optional[_Union[BodyEnd, _Mapping]] = ...) -> None: ...
 
+class RelayRequest(_message.Message):
+    __slots__ = ("management_cluster", "message")
+    MANAGEMENT_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    management_cluster: str
+    message: ProxyResponse
+    def __init__(self, management_cluster: _Optional[str] = ..., message: _Optional[_Union[ProxyResponse, _Mapping]] = ...) -> None: ...
+
+class RelayResponse(_message.Message):
+    __slots__ = ("message", "refused")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    message: ProxyRequest
+    refused: str
+    def __init__(self, message: _Optional[_Union[ProxyRequest, _Mapping]] = ..., refused: _Optional[str] = ...) -> None: ...
+
 class ProxyOpened(_message.Message):
     __slots__ = ("call",)
     CALL_FIELD_NUMBER: _ClassVar[int]

@@ -45,6 +45,11 @@ class LinkServiceStub:
                 request_serializer=skerry_dot_link_dot_v1_dot_link__pb2.ProxyRequest.SerializeToString,
                 response_deserializer=skerry_dot_link_dot_v1_dot_link__pb2.ProxyResponse.FromString,
                 _registered_method=True)
+        self.Relay = channel.stream_stream(
+                '/skerry.link.v1.LinkService/Relay',
+                request_serializer=skerry_dot_link_dot_v1_dot_link__pb2.RelayRequest.SerializeToString,
+                response_deserializer=skerry_dot_link_dot_v1_dot_link__pb2.RelayResponse.FromString,
+                _registered_method=True)
 
 
 class LinkServiceServicer:
@@ -65,6 +70,13 @@ class LinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Relay(self, request_iterator, context):
+        """Between gateways: one call to a cluster whose agent is connected to the gateway at the far end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LinkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_LinkServiceServicer_to_server(servicer, server):
                     servicer.Proxy,
                     request_deserializer=skerry_dot_link_dot_v1_dot_link__pb2.ProxyRequest.FromString,
                     response_serializer=skerry_dot_link_dot_v1_dot_link__pb2.ProxyResponse.SerializeToString,
+            ),
+            'Relay': grpc.stream_stream_rpc_method_handler(
+                    servicer.Relay,
+                    request_deserializer=skerry_dot_link_dot_v1_dot_link__pb2.RelayRequest.FromString,
+                    response_serializer=skerry_dot_link_dot_v1_dot_link__pb2.RelayResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class LinkService:
             '/skerry.link.v1.LinkService/Proxy',
             skerry_dot_link_dot_v1_dot_link__pb2.ProxyRequest.SerializeToString,
             skerry_dot_link_dot_v1_dot_link__pb2.ProxyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Relay(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/skerry.link.v1.LinkService/Relay',
+            skerry_dot_link_dot_v1_dot_link__pb2.RelayRequest.SerializeToString,
+            skerry_dot_link_dot_v1_dot_link__pb2.RelayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,10 +67,11 @@ def _try(address: str) -> None:
             probe.bind(place)
 
 
-def channel(address: str, roots: bytes, certificate: bytes, key: bytes) -> grpc.aio.Channel:
-    """Make a channel to a gateway."""
+def channel(address: str, roots: bytes, certificate: bytes, key: bytes, *, name: str = "") -> grpc.aio.Channel:
+    """Make a channel to a gateway; its certificate must hold ``name``, if one is given, in place of the address's own."""
     credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=certificate)
-    return grpc.aio.secure_channel(address, credentials, options=LIMITS)
+    override = [("grpc.ssl_target_name_override", name)] if name else []
+    return grpc.aio.secure_channel(address, credentials, options=[*LIMITS, *override])
 
 
 def stub(of: grpc.aio.Channel) -> Any:

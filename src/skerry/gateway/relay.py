@@ -1,0 +1,122 @@
+"""Calls to clusters whose agents are connected to another gateway: passed on to it as they come, and its answers back.
+
+Who holds an agent stands in the status of its ManagementCluster, where a gateway is reached in the
+Lease that is its sign of life. A call is passed on once and never again, for the other gateway
+makes it or refuses it. Gateways know each other by the certificates of Skerry's own processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from skerry.gateway.presence import Presence
+from skerry.gateway.proxy import ProxyCall
+from skerry.kit.aio import TaskOwner
+from skerry.machinery.resource import Json
+from skerry.runtime.informer import Informer
+from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel import wire
+
+NAME = "localhost"
+"""A name that the certificate of every gateway holds: the internal root signs no other servers, so any of its names will do."""
+
+Credentials = Callable[[], tuple[bytes, bytes, bytes]]
+"""The roots that gateways' certificates come from, our own certificate and its key, of the moment; PEM."""
+
+
+@dataclass(eq=False)
+class _Line:
+    """A channel to a gateway, with the credentials that it was opened with, and the calls that use it."""
+
+    channel: grpc.aio.Channel
+    proof: tuple[bytes, bytes, bytes]
+    calls: int = 0
+    retired: bool = False
+
+
+class Relays:
+    """Passes calls on to other gateways."""
+
+    def __init__(self, presence: Presence | None, managements: Informer, credentials: Credentials) -> None:
+        """``presence`` knows the other gateways, None where there can be none; ``managements`` follows the ManagementClusters."""
+        self._presence = presence
+        self._managements = managements
+        self._credentials = credentials
+        self._lines: dict[str, _Line] = {}
+        self._unused: list[_Line] = []
+        self._relayed = 0
+
+    def where(self, management_cluster: str) -> str:
+        """The address of the other gateway that holds an agent; empty if none is known to."""
+        status = ((self._managements.get(management_cluster) or {}).get("status")) or {}
+        holder: Json = status.get("agent") or {}
+        if self._presence is None or status.get("phase") != "Connected":
+            return ""
+        return self._presence.address_of(holder.get("gateway", ""))
+
+    @asynccontextmanager
+    async def open(self, address: str, agent: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:
+        """Make a call at another gateway until the block is left."""
+        call, line = ProxyCall(agent, head), self._line(address)
+        self._relayed += 1
+        line.calls += 1
+        while self._unused:
+            await self._unused.pop().channel.close()
+        try:
+            async with TaskOwner("relayed") as owner:
+                owner.spawn(call.receive(_answers(line.channel, call)), "answers")
+                try:
+                    yield call
+                finally:
+                    call.finish()
+        finally:
+            line.calls -= 1
+            if line.retired and not line.calls:
+                await line.channel.close()
+
+    def _line(self, address: str) -> _Line:
+        """The channel to a gateway; one whose credentials are no longer ours ends with its last call."""
+        proof, line = self._credentials(), self._lines.get(address)
+        if line is not None and line.proof == proof:
+            return line
+        if line is not None:
+            line.retired = True
+            self._unused += [] if line.calls else [line]
+        made = self._lines[address] = _Line(wire.channel(address, *proof, name=NAME), proof)
+        return made
+
+    async def close(self) -> None:
+        """Close every channel, whatever runs on it."""
+        lines, self._lines, self._unused = [*self._lines.values(), *self._unused], {}, []
+        for line in lines:
+            await line.channel.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters for people and metrics."""
+        return {"relayed": self._relayed}
+
+
+async def _told(call: ProxyCall) -> AsyncIterator[pb.RelayRequest]:
+    name = call.agent
+    async for message in call.outgoing():
+        yield pb.RelayRequest(management_cluster=name, message=message)
+        name = ""
+
+
+async def _answers(channel: grpc.aio.Channel, call: ProxyCall) -> AsyncIterator[pb.ProxyRequest]:
+    """What the other gateway answers; where it does not, the call learns why."""
+    stream = wire.stub(channel).Relay(_told(call))
+    try:
+        async for answer in stream:
+            if answer.refused:
+                call.failure = answer.refused
+                return
+            yield answer.message
+    except grpc.aio.AioRpcError as error:
+        call.failure = f"the server that holds the agent of management cluster {call.agent} does not answer: {error.details()}"
+    finally:
+        stream.cancel()
