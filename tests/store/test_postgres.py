@@ -87,7 +87,7 @@ async def test_a_database_that_is_not_there_is_refused_in_the_servers_words(addr
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(address: Address) -> None:
-    await sql(address, "UPDATE schema_version SET version = 99")
+    await sql(address, "UPDATE schema_level SET post = 99")
     with pytest.raises(StoreError, match="written by a newer Skerry"):
         await PostgresStore.open(address)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -24,6 +24,8 @@ import asyncpg
 from skerry.kit.backoff import Backoff
 from skerry.kit.log import get
 from skerry.store.contract import EPOCH_JUMP, StoreClosed, StoreDamaged, StoreError, StoreFull, StoreUnavailable
+from skerry.store.postgres.schema import MIGRATIONS, show
+from skerry.store.schema import Migration
 from skerry.store.sql import queries
 
 T = TypeVar("T")
@@ -84,9 +86,10 @@ class TailLost(Exception):
 class Server:
     """One database."""
 
-    def __init__(self, address: Address, limits: Limits) -> None:
-        """Nothing is done yet."""
+    def __init__(self, address: Address, limits: Limits, schema: Sequence[Migration] = MIGRATIONS) -> None:
+        """Nothing is done yet; ``schema`` is what is known of the database's."""
         self.address = address
+        self.schema = schema
         self.limits = limits
         self.known = Known()
         self.closed = False
@@ -129,6 +132,7 @@ class Server:
         connection = await self.connect(seconds)
         try:
             async with asyncio.timeout(self.limits.connect):
+                await show(connection, self.address, self.schema)
                 history = await _history(connection)
                 if history != (await connection.fetchrow(SQL["head"]))["history"]:
                     await self.open_epoch(connection, history)

@@ -1,6 +1,6 @@
 """The PostgreSQL dialect: any number of processes over one database, each at any time.
 
-A batch of writes is one call of the database (``schema.sql``), which takes the counter row, so that
+A batch of writes is one call of the database (``commit_batch``), which takes the counter row, so that
 commit order is revision order is the order in which anybody can see it. Group commit comes
 from waiting, as in the embedded dialect: while one batch is under way, whatever arrives gathers
 into the next. What others wrote is learnt from the log; notices only wake (``watch.py``).
@@ -18,6 +18,7 @@ import asyncpg
 
 from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
+from skerry.kit.log import get
 from skerry.store.contract import (
     Change,
     Compacted,
@@ -33,10 +34,11 @@ from skerry.store.contract import (
 )
 from skerry.store.postgres import readers
 from skerry.store.postgres.readers import Readers
-from skerry.store.postgres.schema import migrate
+from skerry.store.postgres.schema import MIGRATIONS, finish, migrate
 from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
 from skerry.store.postgres.watch import Watch
 from skerry.store.postgres.writer import Wanted, Writer
+from skerry.store.schema import Migration
 
 MOST_IN_A_BATCH = 512
 MOST_BYTES = 8 * 1024 * 1024
@@ -44,6 +46,10 @@ COMPACTION_SLICE = 500  # entries
 TOMBSTONES = 100_000  # sequence numbers behind the newest for which removals can be followed
 BURY_EVERY = 10_000
 MIGRATION_SECONDS = 600.0
+FINISHING_SECONDS = 60.0
+"""How often it is looked whether the last server of an older release has gone."""
+
+log = get("store.postgres")
 
 Waiting = tuple[Wanted, asyncio.Future[int]]
 
@@ -66,15 +72,17 @@ class PostgresStore:
         self._commits = self._writes = 0
 
     @classmethod
-    async def open(cls, address: Address, limits: Limits | None = None) -> PostgresStore:
+    async def open(cls, address: Address, limits: Limits | None = None, schema: Sequence[Migration] = MIGRATIONS) -> PostgresStore:
         """Bring the schema up to date and begin; raises StoreError that says what is wrong. Close it in the same task."""
-        server = Server(address, limits or Limits())
-        await _prepare(server)
+        server = Server(address, limits or Limits(), schema)
+        migrated = await _prepare(server)
         store = cls(server)
         await store._owner.__aenter__()
         try:
             store._owner.spawn(store._watch.work(), "watch")
             store._owner.spawn(store._work(), "writer")
+            if not migrated:
+                store._owner.spawn(_finish(server), "schema")
             await store.head()
         except BaseException:
             await store.close()
@@ -243,8 +251,8 @@ class PostgresStore:
         await self._writer.close()
 
 
-async def _prepare(server: Server) -> None:
-    """Migrate; a server that is only just starting is waited for."""
+async def _prepare(server: Server) -> bool:
+    """Migrate; a server that is only just starting is waited for. Returns whether every step was taken."""
     backoff, patience = Backoff(base=0.2, limit=1.0), server.limits.away
     loop = asyncio.get_running_loop()
     ends = loop.time() + patience
@@ -252,7 +260,7 @@ async def _prepare(server: Server) -> None:
         try:
             connection = await server.connect(MIGRATION_SECONDS)
             try:
-                await migrate(connection, server.address)
+                migrated = await migrate(connection, server.address, server.schema)
                 await connection.execute(SQL["forget_writers"])
             finally:
                 await connection.close(timeout=5)
@@ -263,7 +271,23 @@ async def _prepare(server: Server) -> None:
         except Exception as error:
             raise explain(error, server.address) from error
         else:
-            return
+            return migrated
+
+
+async def _finish(server: Server) -> None:
+    """Take the post steps of the schema once no server of an older release is left."""
+    finished = False
+    while not finished:
+        try:
+            connection = await server.connect(MIGRATION_SECONDS)
+            try:
+                finished = await finish(connection, server.schema)
+            finally:
+                await connection.close(timeout=5)
+        except Exception as error:  # noqa: BLE001 whatever it is, there is time
+            log.info("the schema's last steps could not be taken; will try again", error=f"{type(error).__name__}: {error}")
+        if not finished:
+            await asyncio.sleep(FINISHING_SECONDS)
 
 
 def _text(write: Write) -> None:

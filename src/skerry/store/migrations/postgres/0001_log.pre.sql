@@ -1,7 +1,6 @@
 -- The schema of the PostgreSQL dialect and its server-side functions. As in SQLite, the log holds
 -- every object's bytes once, and `present` says which revision of each key is the current one.
 
--- name: migration_1_pre
 -- counter: the one row that every batch locks; `history` names the cluster and timeline that it was written on.
 CREATE TABLE counter (
     revision bigint NOT NULL,
@@ -279,6 +278,3 @@ BEGIN
     RETURN last;
 END
 $$;
-
--- name: migration_1_post
-SELECT 1;
