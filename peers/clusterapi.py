@@ -21,8 +21,11 @@ The workload clusters' API servers are inside the provider, on 127.0.0.1 from po
 from __future__ import annotations
 
 import base64
+import fcntl
+import os
 import shutil
 import sys
+import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +61,18 @@ PROVIDERS = (
 )
 
 
+def _turn() -> int:
+    """Wait for a lock that dies with its process; returns its file descriptor."""
+    taken = os.open(Path(tempfile.gettempdir()) / f"skerry-clusterapi-{os.getuid()}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(taken, fcntl.LOCK_EX)
+    return taken
+
+
 class ClusterApi:
-    """The controllers, ready to make clusters; a context manager on a running Kubernetes. Raises PeerMissing or PeerFailed."""
+    """The controllers, ready to make clusters; a context manager on a running Kubernetes. Raises PeerMissing or PeerFailed.
+
+    The in-memory provider opens two fixed ports, so there is one of these on a machine at a time; who comes second waits.
+    """
 
     def __init__(self, kubernetes: Kubernetes) -> None:
         self.kubernetes = kubernetes
@@ -69,18 +82,23 @@ class ClusterApi:
     def __enter__(self) -> Self:
         self.folder = self.kubernetes.folder / "clusterapi"
         self.folder.mkdir()
+        self._turn = _turn()
         self.processes = Processes(self.folder)
         self._webhooks = {provider.name: free_port() for provider in PROVIDERS}
         self._certificates = self._make_webhook_folder()
         try:
             self._start()
         except BaseException:
-            self.processes.stop()
+            self._stop()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self.processes.stop()
+        os.close(self._turn)
 
     def install_class(self, namespace: str, *, machine: str = "1s", step: str = "500ms", jitter: str = "0") -> None:
         """Install the ``in-memory`` ClusterClass in a namespace (made if missing) and wait until it can be used.

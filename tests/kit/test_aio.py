@@ -52,6 +52,32 @@ async def test_a_task_that_crashes_interrupts_the_block_and_its_siblings_with_it
     assert this.cancelling() == 0
 
 
+async def test_a_cancellation_comes_through_also_while_a_failure_ends_the_block() -> None:
+    leaving = asyncio.Event()
+
+    async def lingering() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await asyncio.sleep(0.01)
+
+    async def goes_on_after_failures() -> None:
+        with contextlib.suppress(ValueError):
+            async with TaskOwner("inner") as inner:
+                inner.spawn(lingering(), "lingering")
+                await asyncio.sleep(0)
+                raise ValueError
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(60), TaskOwner("outer") as outer:
+        task = outer.spawn(goes_on_after_failures(), "task")
+        await leaving.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
 async def _crash_and_leave_at_once() -> None:
     async with TaskOwner("owner") as owner:
         owner.spawn(_fail("boom"), "crash")

@@ -22,7 +22,9 @@ T = TypeVar("T")
 class TaskOwner:
     """A block that owns background tasks: an ``asyncio.TaskGroup`` that does not outwait them, but ends them.
 
-    One failure is raised as itself; several at once as an ExceptionGroup.
+    One failure is raised as itself; several at once as an ExceptionGroup. A cancellation from outside always comes
+    through, also one that arrives while the block is being left because of a failure: a TaskGroup would forget it
+    (before Python 3.13).
     """
 
     def __init__(self, name: str) -> None:
@@ -31,8 +33,10 @@ class TaskOwner:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._leaving = False
+        self._cancelled_before = 0
 
     async def __aenter__(self) -> Self:
+        self._cancelled_before = _cancellations()
         await self._group.__aenter__()
         return self
 
@@ -51,18 +55,35 @@ class TaskOwner:
         for task in self._tasks:
             if not task.cancelling():  # a second cancellation would interrupt the clean-up after the first
                 task.cancel()
+        while self._tasks:  # until the group has heard of each: so it cancels nobody any more when it is left
+            running = [task for task in self._tasks if not task.done()]
+            try:
+                await (asyncio.wait(running) if running else asyncio.sleep(0))
+            except asyncio.CancelledError:  # it is counted, and raised when all have ended
+                for task in running:
+                    task.cancel()
         try:
             await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as failures:
+            if _cancellations() > self._cancelled_before:
+                raise asyncio.CancelledError from failures
             if len(failures.exceptions) > 1:
                 raise
             only = failures.exceptions[0]
             if only is not error:
                 raise only from only.__cause__
+        if _cancellations() > self._cancelled_before:
+            raise asyncio.CancelledError
 
     def statistics(self) -> dict[str, int]:
         """Tell how many tasks live."""
         return {"tasks": len(self._tasks)}
+
+
+def _cancellations() -> int:
+    """How often the present task was cancelled, less what was taken back."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 class Pulse:
