@@ -29,7 +29,7 @@ up: setup ## set up, then run Skerry with an embedded database and a simulated s
 	$(RUN) skerry up --sim --data "$(DATA)" --port $(PORT)
 
 test: setup ## set up, then run every test that this machine can run
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 check: setup ## format, lint, types, import contracts, size budgets, protocol, docs
 	$(RUN) ruff format --check .

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from peers.clusterapi import ClusterApi
 from peers.kubernetes import NAMESPACED, Kubernetes
 from tests.peers import HOW, missing, required
 
@@ -31,11 +30,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def kubernetes() -> Iterator[Kubernetes]:
     """A real API server with its controllers, started by the first test that asks; such a test is marked ``peer("kubernetes")``."""
     with Kubernetes(controllers=NAMESPACED) as peer:
-        yield peer
-
-
-@pytest.fixture(scope="session")
-def clusterapi(kubernetes: Kubernetes) -> Iterator[ClusterApi]:
-    """Cluster API on that server; its tests are marked ``peer("kubernetes", "clusterapi")`` and take a namespace of their own."""
-    with ClusterApi(kubernetes) as peer:
         yield peer

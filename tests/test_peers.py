@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from peers.clusterapi import CLUSTERS, ClusterApi, condition
 from peers.kubectl import Kubectl
 from peers.kubernetes import Kubernetes
 from peers.processes import PeerFailed, Processes
@@ -86,11 +85,3 @@ def test_both_kubectls_reach_the_real_server(kubernetes: Kubernetes, tmp_path: P
     for group in ("kubernetes", "kubectl-older"):
         ran = Kubectl(kubernetes.kubeconfig, tmp_path / group, group=group)("get", "namespace", "default", "-o", "name")
         assert (ran.code, ran.out) == (0, "namespace/default\n"), ran.err
-
-
-@pytest.mark.peer("kubernetes", "clusterapi")
-def test_cluster_api_makes_a_cluster_of_simulated_machines(clusterapi: ClusterApi) -> None:
-    clusterapi.install_class("made")
-    clusterapi.create_cluster("made", "shop", version="v1.35.0", workers=1)
-    path = f"{CLUSTERS}/namespaces/made/clusters/shop"
-    clusterapi.processes.wait_until("the cluster", lambda: condition(clusterapi.admin.ask("GET", path), "Available") == "True", seconds=180)
