@@ -1,8 +1,9 @@
-"""Write this release's database into tests/fixtures/releases/<version>/: later releases have to open it.
+"""Write this release into tests/fixtures/releases/<version>/: later ones have to open its database, and to talk to it.
 
 Run it once per release, before the version is counted up; what stands there already is never written
 again. It starts a server in a folder of its own, makes objects of several kinds and histories, stops
-it, and keeps the database and the keyring that its Secret needs. The key encrypts nothing else.
+it, and keeps the database and the keyring that its Secret needs. The key encrypts nothing else. The
+program itself is kept as a wheel.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -22,7 +24,8 @@ from skerry.compose.embedded import embedded
 from skerry.compose.settings import ServerSettings
 from skerry.store.files import schema_of
 
-TARGET = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "releases"
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "tests" / "fixtures" / "releases"
 FLEET = "fleet.skerry.dev"
 
 Json = dict[str, Any]
@@ -71,12 +74,14 @@ async def _fill(data: Path) -> Json:
 def main() -> None:
     """Write the files."""
     folder = TARGET / version("skerry")
-    if folder.exists():
+    if not list(folder.glob("*.whl")):
+        subprocess.run(["uv", "build", "--quiet", "--wheel", "--out-dir", str(folder)], check=True, cwd=ROOT)
+        (folder / ".gitignore").unlink(missing_ok=True)
+    if (folder / "skerry.db").exists():
         sys.exit(f"{folder} is there already, and a release's database never changes")
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "data"
         expected = asyncio.run(_fill(data))
-        folder.mkdir(parents=True)
         with closing(sqlite3.connect(data / "skerry.db")) as connection:
             expected["schema"] = schema_of(connection)
             connection.execute("VACUUM INTO ?", (str(folder / "skerry.db"),))

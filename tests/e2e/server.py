@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from peers.processes import free_port
@@ -20,8 +20,10 @@ SKERRY = Path(sys.executable).parent / "skerry"
 class Server:
     """One `skerry up` (or another verb) in a folder; it can be killed and started again."""
 
-    def __init__(self, folder: Path, *options: str, verb: str = "up") -> None:
+    def __init__(self, folder: Path, *options: str, verb: str = "up", skerry: Sequence[str] = (str(SKERRY),)) -> None:
+        """``skerry`` is the program, with what comes before its own arguments."""
         self.folder = folder
+        self.skerry = skerry
         self.data = folder / "data"
         self.port = free_port(2)  # the front door and, beside it, the gateway
         self.options = options if verb == "up" else (*options, "--gateway-port", str(self.port + 1))
@@ -49,7 +51,7 @@ class Server:
 
     def launch(self) -> None:
         with self.log.open("ab") as log:
-            command = [str(SKERRY), self.verb, "--data", str(self.data), "--port", str(self.port), *self.options]
+            command = [*self.skerry, self.verb, "--data", str(self.data), "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
     def _ended(self) -> bool:

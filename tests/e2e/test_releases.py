@@ -1,25 +1,38 @@
-"""The databases of all releases so far: this one opens them, and nothing in them is lost."""
+"""All releases so far: this one opens their databases, and nothing in them is lost; and it talks with their agents and servers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+import zipfile
+from contextlib import AsyncExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from skerry.client import kubeconfig
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.compose.embedded import embedded
 from skerry.compose.settings import ServerSettings
 from skerry.kinds import catalogue
-from skerry.kinds.common import SYSTEM_NAMESPACE
+from skerry.kinds.common import API_VERSION, GROUP, SYSTEM_NAMESPACE, VERSION
 from skerry.store.files import MIGRATIONS, schema_of
+from tests.agent.targets import CLUSTERS, cluster, definition, ours
+from tests.e2e.agents import Agent
+from tests.e2e.server import Server
+from tests.gateway.fleet import eventually
 
 RELEASES = Path(__file__).resolve().parents[1] / "fixtures" / "releases"
+SITES, SETS, OBSERVED = (
+    Ref(GROUP, VERSION, plural, namespaced=plural != "managementclusters")
+    for plural in ("managementclusters", "manifestsets", "observedobjects")
+)
 
 Json = dict[str, Any]
 
@@ -64,4 +77,55 @@ async def test_the_database_of_a_release_is_served_with_all_that_is_in_it(releas
 
 
 def test_this_release_has_its_fixture() -> None:
-    assert (RELEASES / version("skerry") / "skerry.db").exists(), "run tools/release_fixture.py"
+    folder = RELEASES / version("skerry")
+    assert (folder / "skerry.db").exists(), "run tools/release_fixture.py"
+    assert list(folder.glob("*.whl")), "run tools/release_fixture.py"
+
+
+def program_of(release: Path, folder: Path) -> tuple[str, ...]:
+    """The program of a release, with the libraries of this one."""
+    [wheel] = release.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder / "release")
+    python = ("env", f"PYTHONPATH={folder / 'release'}", sys.executable, "-c")
+    shown = subprocess.run([*python, "import skerry; print(skerry.__file__)"], capture_output=True, text=True, check=True).stdout
+    assert Path(shown.strip()).is_relative_to(folder)
+    return (*python, "from skerry.cli.main import run; run()")
+
+
+@pytest.mark.parametrize("old", ["server", "agent"])
+@pytest.mark.parametrize("release", sorted(RELEASES.iterdir()), ids=lambda release: release.name)
+async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: str, tmp_path: Path) -> None:
+    program = program_of(release, tmp_path)
+    server = Server(tmp_path, verb="server", **({"skerry": program} if old == "server" else {}))
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(server.start)
+        stack.callback(server.stop)
+        target = await stack.enter_async_context(ours())
+        await target.install(definition("Cluster", "clusters", "cluster.x-k8s.io"))
+        client = await stack.enter_async_context(HttpClient(kubeconfig.read(server.kubeconfig)))
+        await client.create(SITES, {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": "sv-1"}})
+        (tmp_path / "target").write_bytes(kubeconfig.render(target.connection))
+        agent = await asyncio.to_thread(
+            lambda: Agent(server, "sv-1", tmp_path / "target", tmp_path, **({"skerry": program} if old == "agent" else {}))
+        )
+        agent.start()
+        stack.callback(agent.stop)
+        space = await target.namespace()
+        await target.client.create(CLUSTERS, cluster("shop", space))
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made", "namespace": space}, "data": {"a": "b"}}
+        body = {"apiVersion": API_VERSION, "kind": "ManifestSet", "metadata": {"name": "set", "namespace": "sv-1"}}
+
+        async def asked() -> bool:
+            return bool(await client.create(SETS, {**body, "spec": {"ownerEpoch": 1, "manifests": [made]}}))
+
+        async def works() -> bool:
+            status = (await client.get(SETS, "set", "sv-1"))["status"]
+            there = (await client.get(SITES, "sv-1"))["status"]["agent"]["version"]
+            seen = await client.list(OBSERVED, "sv-1", labels="fleet.skerry.dev/source-plural=clusters")
+            answered = await client.raw("GET", f"/k8s/sv-1/api/v1/namespaces/{space}/configmaps/made")
+            assert (status["applied"], there, [each["source"]["name"] for each in seen["items"]]) == (1, release.name, ["shop"])
+            return bool(answered["data"] == made["data"])
+
+        await eventually(asked)
+        await eventually(works)
