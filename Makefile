@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 DATA ?= .skerry
 PORT ?= 8443
+SECONDS ?= 60
 
 UV_VERSION := 0.13.9
 UV ?= $(shell command -v uv || echo .tools/bin/uv)
@@ -45,6 +46,9 @@ peers: ## build the real Kubernetes programs that the tests talk to (about 45 mi
 
 bench: setup ## measure the API beside a real kube-apiserver (`python -m bench --quick` is shorter)
 	$(RUN) python -m bench
+
+fuzz: setup ## fuzz what reads bytes of strangers, a minute each (`make fuzz SECONDS=600` for longer)
+	$(RUN) --group fuzz python -m fuzz --seconds=$(SECONDS)
 
 reference: setup ## write docs/reference from the code
 	$(RUN) python tools/reference.py
