@@ -17,6 +17,13 @@ from skerry.kinds import catalogue
 from skerry.machinery.resource import Resource
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference"
+NAMED = """\
+An object that another one names is not deleted: the answer is 409 (Conflict), says how many objects name it, and how to list them.
+What must be there to be named is looked at inside the transaction of the write (422 otherwise), other references may come first.
+Of a deletion and a write that arrives in the same instant both may succeed; the name then leads nowhere until it is changed.
+Management clusters and provisioners also have a finalizer, and wait for clusters that slipped in. A namespace that is deleted takes
+everything in it along, its clusters and their machines too.
+"""
 HEAD = "<!-- Written by tools/reference.py: change the code, not this page. -->\n"
 
 Json = dict[str, Any]
@@ -68,6 +75,7 @@ def _explained(option: Any) -> str:
 def kinds() -> Iterator[str]:
     """The lines of kinds.md."""
     yield from ("# Kinds", "", HEAD, f"API version `{catalogue.FLEET[0].api_version}`. `kubectl explain KIND.spec` shows the same.", "")
+    yield NAMED
     for resource in sorted(catalogue.FLEET, key=lambda each: each.kind):
         yield from _kind(resource)
 
@@ -81,11 +89,21 @@ def _kind(resource: Resource) -> Iterator[str]:
         yield from ("Only Skerry's own components write it.", "")
     if resource.selectable:
         yield from (f"Field selectors: {', '.join(f'`{each}`' for each in ('metadata.name', *resource.selectable))}.", "")
+    if resource.built_in:
+        yield from (f"Built in, always there, and never deleted: {', '.join(f'`{each}`' for each in sorted(resource.built_in))}.", "")
+    if resource.references:
+        yield from (f"Names, and keeps from being deleted: {', '.join(_named(resource))}.", "")
     yield from ("| field | type | |", "|---|---|---|")
     for name, schema in document.get("properties", {}).items():
         if name not in {"apiVersion", "kind", "metadata"}:
             yield from _fields(name, schema, required=name in document.get("required", ()))
     yield ""
+
+
+def _named(resource: Resource) -> Iterator[str]:
+    kinds = {each.key: each.kind for each in catalogue.FLEET}
+    for each in resource.references:
+        yield f"its {kinds[each.to]} (`{each.path}`{', which must be there' if each.demanded else ''})"
 
 
 def _fields(path: str, schema: Json, *, required: bool) -> Iterator[str]:

@@ -130,6 +130,8 @@ async def test_rights_on_the_cluster_alone_do_not_move_it(server: People, scope:
 async def test_a_managed_namespace_is_made_with_rights_on_its_cluster_and_its_workspace(server: People) -> None:
     await fleet(server)
     await server.grant("cluster.edit", "ann", "Cluster", "p.a", "sv-1")
+    for name in ("web", "data"):
+        await server.make(obj("workspaces", name, {}))
     await server.grant("workspace.edit", "bob", "Workspace", "web")
     made = obj("managednamespaces", "p.a.shop", {"workspace": "web"}, "sv-1")
     for who, missing in (("ann", "workspace web"), ("bob", "cluster p.a")):

@@ -14,6 +14,7 @@ from skerry.controllers.cluster.gather import gather
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.runtime.informer import Informer
+from skerry.store.contract import Key, Value, Write
 from tests.controllers.conftest import Json, Site
 from tests.controllers.test_cluster_lifecycle import KEY, NAME
 
@@ -97,7 +98,9 @@ async def test_what_a_copy_lacks_is_asked_for_before_it_is_called_missing(site: 
     assert read == sorted([*OWN, plural])
     assert world.provisioner
     assert world.offered is not None
-    await site.client.delete(late, name, "sv-1")
+    revision = int((await site.get(plural, name))["metadata"]["resourceVersion"])
+    key = Key("default", f"{plural}.{GROUP}", "sv-1", name)
+    await site.api.parts.store.write(Write(key, revision, Value(b"", b""), delete=True))  # the server would not, while it is in use
     world, _ = await looked(site, copies)
     assert (world.provisioner, world.offered is not None) == (plural != "provisioners", plural != "clusterclasses")
 

@@ -187,6 +187,7 @@ async def test_a_managed_namespace_is_placed_by_its_name_and_may_only_change_its
     answer = await made(call, "managednamespaces", {}, "team-a.shop.web")
     assert answer.json["spec"].items() >= {"provisioner": "team-a", "cluster": "shop", "workspace": "default"}.items()
     at = f"{path('managednamespaces')}/team-a.shop.web"
+    assert (await made(call, "workspaces", {}, "other")).code == 201
     assert (await call.patch(at, {"spec": {"workspace": "other"}})).code == 200
     assert (await call.patch(at, {"spec": {"cluster": "bank"}})).code == 422
     assert (await cells(call, "managednamespaces"))[:3] == ["team-a.shop.web", "shop", "other"]

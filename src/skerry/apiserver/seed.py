@@ -1,4 +1,7 @@
-"""What every installation has from the first start: its own namespaces, its organization, the default cluster group, the built-in roles."""
+"""What every installation has from the first start.
+
+Its own namespaces, its organization, the default cluster group and workspace, the built-in roles.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from skerry.machinery.resource import Json
 
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 GROUPS = Ref(GROUP, VERSION, "clustergroups", namespaced=False)
+WORKSPACES = Ref(GROUP, VERSION, "workspaces", namespaced=False)
 ORGANIZATIONS = Ref(GROUP, VERSION, "organizations", namespaced=False)
 ROLES = Ref(GROUP, VERSION, "roles", namespaced=False)
 
@@ -21,10 +25,17 @@ def _objects() -> list[tuple[Ref, Json]]:
         "metadata": {"name": "default"},
         "spec": {"description": "Clusters that were put in no other group"},
     }
+    workspace = {
+        "apiVersion": API_VERSION,
+        "kind": "Workspace",
+        "metadata": {"name": "default"},
+        "spec": {"description": "Namespaces that were put in no other workspace"},
+    }
     return [
         *((NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}) for name in ("default", SYSTEM_NAMESPACE)),
         (ORGANIZATIONS, {"apiVersion": API_VERSION, "kind": "Organization", "metadata": {"name": "default"}, "spec": {}}),
         (GROUPS, group),
+        (WORKSPACES, workspace),
     ]
 
 

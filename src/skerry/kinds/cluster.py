@@ -24,7 +24,7 @@ from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.causes import forbidden
 from skerry.machinery.errors import Cause
 from skerry.machinery.names import label_problems
-from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.resource import Column, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 BUILTIN = ("attached", "eks", "aks")
@@ -219,6 +219,14 @@ RESOURCE = Resource(
         Column("Class", ".spec.class.name", priority=1),
         Column("Endpoint", ".status.endpoint.host", priority=1),
         Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    ),
+    references=(
+        Reference("metadata.namespace", f"managementclusters.{GROUP}"),
+        Reference("spec.provisioner", f"provisioners.{GROUP}", beside=True),
+        Reference("spec.clusterGroup", f"clustergroups.{GROUP}", demanded=True),
+        Reference("spec.proxy.configuration", f"proxyconfigurations.{GROUP}"),
+        Reference("spec.imageRegistry.name", f"imageregistries.{GROUP}"),
+        Reference("spec.trustBundles", f"trustbundles.{GROUP}"),
     ),
     prepare=path_name("provisioner"),
     rules=(path_rule("provisioner"), immutable("spec.provisioner", "spec.network", "spec.class.namespace"), complete, places, trusted),

@@ -36,5 +36,6 @@ RESOURCE = Resource(
     namespaced=False,
     schema=Schema(structural(ClusterGroup)),
     columns=(Column("Description", ".spec.description"), Column("Age", ".metadata.creationTimestamp", "date")),
+    built_in=frozenset(("default",)),
     rules=(label_rule,),
 )

@@ -18,7 +18,7 @@ from skerry.kinds.rules import at, bad, immutable, label_rule, missing
 from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery import causes
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Json, Look, Resource
+from skerry.machinery.resource import Column, Json, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 Type = Literal["Generic", "VSphere", "AWS", "Azure", "Registry", "ObjectStore", "BasicAuth", "SSH", "Token"]
@@ -191,5 +191,6 @@ RESOURCE = Resource(
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Description", ".spec.description", priority=1),
     ),
+    references=(Reference("spec.vsphere.trustBundle", f"trustbundles.{GROUP}"),),
     rules=(label_rule, immutable("spec.type"), sound),
 )

@@ -10,7 +10,7 @@ from skerry.kinds.places import registry_problem, told
 from skerry.kinds.rules import label_rule
 from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.resource import Column, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -57,5 +57,6 @@ RESOURCE = Resource(
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Description", ".spec.description", priority=1),
     ),
+    references=(Reference("spec.credential", f"credentials.{GROUP}"), Reference("spec.trustBundle", f"trustbundles.{GROUP}")),
     rules=(label_rule, sound),
 )

@@ -17,7 +17,7 @@ from skerry.kinds.rules import bad, immutable, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.errors import Cause
 from skerry.machinery.names import label_value_problem, qualified_name_problems
-from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.resource import Column, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 PROTECTED = re.compile(r"kube-.*|skerry-.*|velero|gatekeeper-system|tkg-system|vmware-system-.*|flux-system|tanzu-fluxcd-.*")
@@ -94,6 +94,7 @@ RESOURCE = Resource(
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
     ),
+    references=(Reference("spec.workspace", f"workspaces.{GROUP}", demanded=True),),
     prepare=path_name("provisioner", "cluster"),
     rules=(path_rule("provisioner", "cluster"), unprotected, described, immutable("spec.provisioner", "spec.cluster")),
 )

@@ -14,7 +14,7 @@ from msgspec import field
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
 from skerry.kinds.rules import immutable, label_rule, not_named
 from skerry.kinds.shape import LABEL, doc, structural
-from skerry.machinery.resource import Column, Resource
+from skerry.machinery.resource import Column, Reference, Resource
 from skerry.machinery.schema import Schema
 
 PROXY_PREFIX = "/k8s/"
@@ -79,5 +79,6 @@ RESOURCE = Resource(
         Column("Gateway", ".status.agent.gateway", priority=1, description="The server that holds the agent, where there may be several"),
         Column("Message", '.status.conditions[?(@.type=="Connected")].message', priority=1),
     ),
+    references=(Reference("spec.defaultClusterGroup", f"clustergroups.{GROUP}", demanded=True),),
     rules=(label_rule, not_named("kube-.*", "skerry-.*", "default"), immutable("spec.provider")),
 )

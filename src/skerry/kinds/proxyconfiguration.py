@@ -15,7 +15,7 @@ from skerry.kinds.places import proxy_causes
 from skerry.kinds.rules import label_rule, missing
 from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Json, Look, Resource
+from skerry.machinery.resource import Column, Json, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 
@@ -73,5 +73,6 @@ RESOURCE = Resource(
         Column("Trust", ".spec.trustBundle", priority=1),
         Column("Description", ".spec.description", priority=1),
     ),
+    references=(Reference("spec.credential", f"credentials.{GROUP}"), Reference("spec.trustBundle", f"trustbundles.{GROUP}")),
     rules=(label_rule, sound),
 )

@@ -50,6 +50,21 @@ class Look:
     now: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A field that names another object, which stays for as long as it is named.
+
+    ``path`` is dotted (``spec.clusterGroup``) and leads to a name or a list of names; ``to`` is the storage key of what is
+    named. ``beside``: it stands in the same namespace; it belongs to none otherwise. ``demanded``: it must be there before
+    it is named; other references may come first.
+    """
+
+    path: str
+    to: str
+    beside: bool = False
+    demanded: bool = False
+
+
 Rule: TypeAlias = Callable[[Look], Sequence[Cause]]
 """A check beyond the schema (immutability, one field against another); returns its causes, never raises."""
 
@@ -96,6 +111,10 @@ class Resource:
     create_only: bool = False
     zero: Json | None = field(default=None, compare=False)
     """What a new object holds before anybody sets a field: Kubernetes' own kinds are typed, and nobody owns their zero values."""
+    references: tuple[Reference, ...] = ()
+    """Which other objects its objects name and keep from going."""
+    built_in: frozenset[str] = frozenset()
+    """Names of objects that are always there: they are not deleted, and may be named before anybody asks whether they exist."""
     naming: Naming = field(default=object_name_problems, compare=False)
     """What is wrong with an object's name, if anything."""
     hub: str = ""

@@ -15,7 +15,7 @@ from skerry.kit.clock import rfc3339
 from skerry.machinery import causes
 from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
-from skerry.restapi import guard, namespaces
+from skerry.restapi import guard, namespaces, references
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.decode import JSON, PROTOBUF, YAML, decode
@@ -142,6 +142,8 @@ async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item,
     guard.may_remove(call)
     call.weight = max(call.weight, item.size)
     old = await call.work(served_object, call, item)
+    if not old["metadata"].get("deletionTimestamp"):
+        await references.free(call)
     new = {**old, "metadata": dict(old["metadata"])}
     metadata = new["metadata"]
     finalizers = [each for each in metadata.get("finalizers") or [] if each not in {FOREGROUND, ORPHAN} or not options.policy]
@@ -166,12 +168,14 @@ async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item,
 
 
 async def delete_all(call: Call) -> Response:
-    """Answer a DELETE of a collection: every object that the selectors choose."""
+    """Answer a DELETE of a collection: every object that the selectors choose, but for what is built in."""
     options = await _options(call)
     await fresh(call, None)
     found, revision, token, left = await page(call, select(call.resource, call.namespace, call.options, call.sight))
     for item in found:
         call.namespace, call.name = item.place
+        if call.name in call.resource.built_in:
+            continue
         present = call.cache.rows.get(item.place)
         for _ in range(TRIES):
             if present is None:

@@ -52,6 +52,13 @@ def terminating(obj: Json) -> bool:
     return bool((obj.get("spec") or {}).get("finalizers"))
 
 
+def is_ending(call: Call) -> bool:
+    """Whether the namespace of a request is being emptied, as far as is known here."""
+    cache = call.parts.feeds.caches.get("namespaces")
+    item = cache.rows.get(("", call.namespace)) if cache else None
+    return item is not None and _refuse(call, item.value) is not None
+
+
 def checks(call: Call) -> tuple[Check, ...]:
     """What a creation requires of its namespace."""
     if not call.resource.namespaced:

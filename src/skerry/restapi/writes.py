@@ -30,7 +30,7 @@ from skerry.machinery.errors import (
 from skerry.machinery.reading import measured
 from skerry.machinery.resource import Look, Resource
 from skerry.machinery.types import FieldType
-from skerry.restapi import decode, guard, namespaces
+from skerry.restapi import decode, guard, namespaces, references
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.forms import one
@@ -198,8 +198,12 @@ async def store(call: Call, obj: Json, expect: int, *, delete: bool = False, was
             raise RevisionConflict(None)
         if expect == 0 and call.resource.namespaced:
             namespaces.check_now(call)
+        if not delete:
+            references.check_now(call, obj, was)
         return Item(place, expect, encoded.at(str(expect)) if expect else loads_without_revision(encoded))
     checks = namespaces.checks(call) if expect == 0 else ()
+    if not delete:
+        checks += references.checks(call, obj, was)
     write = Write(call.key(), expect, Value(encoded.head, encoded.tail), delete=delete, checks=checks)
     revision = await call.parts.store.write(write)
     return Item(place, revision, encoded.at(str(revision)))
