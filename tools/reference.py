@@ -91,6 +91,8 @@ def _kind(resource: Resource) -> Iterator[str]:
         yield from (f"Field selectors: {', '.join(f'`{each}`' for each in ('metadata.name', *resource.selectable))}.", "")
     if resource.built_in:
         yield from (f"Built in, always there, and never deleted: {', '.join(f'`{each}`' for each in sorted(resource.built_in))}.", "")
+    if resource.inseparable:
+        yield from ("Not deleted with `--cascade=orphan`: what was made for it elsewhere goes with it.", "")
     if resource.references:
         yield from (f"Names, and keeps from being deleted: {', '.join(_named(resource))}.", "")
     yield from ("| field | type | |", "|---|---|---|")

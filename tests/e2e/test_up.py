@@ -101,6 +101,9 @@ def test_a_cluster_is_scaled_upgraded_and_left_without_workers(up: Server) -> No
     wait("{.status.phase}=Ready")
     up.kubectl("delete", "nodepool", "-n", "demo", "team-b.life.md-0", "--timeout=120s")
     wait("{.status.phase}=Ready")
+    assert "goes with it" in up.kubectl("delete", "cluster", "-n", "demo", "team-b.life", "--cascade=orphan", ok=False)
+    assert "in use by" in up.kubectl("delete", "provisioner", "-n", "demo", "team-b", ok=False)
+    assert up.kubectl("get", "cluster", "-n", "demo", "team-b.life", "-o", "jsonpath={.metadata.deletionTimestamp}") == ""
     up.kubectl("delete", "cluster", "-n", "demo", "team-b.life", "--timeout=120s")
 
 

@@ -145,3 +145,15 @@ async def test_a_namespace_that_ends_takes_everything_with_it(call: Caller) -> N
     assert (await call("DELETE", f"{NAMESPACES}/ns")).code == 200
     await call.app.caught_up()
     assert (await call("DELETE", at("provisioners", "p"))).code == 200
+
+
+async def test_no_cluster_is_deleted_and_leaves_its_machines_behind(call: Caller) -> None:
+    assert (await made(call, "clusters", "p.a", CLUSTER)).code == 201
+    queries: list[dict[str, Any]] = [{"propagationPolicy": "Orphan"}, {"orphanDependents": "true"}]
+    for query in queries:
+        for path in (at("clusters", "p.a"), at("clusters")):
+            refused = await call("DELETE", path, **query)
+            assert (refused.code, refused.json["details"]["causes"][0]["field"]) == (422, "propagationPolicy")
+            assert "what was made for a cluster goes with it" in refused.json["message"]
+    assert "deletionTimestamp" not in (await call("GET", at("clusters", "p.a"))).json["metadata"]
+    assert (await call("DELETE", at("clusters", "p.a"), propagationPolicy="Foreground")).code == 200

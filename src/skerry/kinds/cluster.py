@@ -205,6 +205,7 @@ RESOURCE = Resource(
     plural="clusters",
     short_names=("cl",),
     categories=("all", "fleet"),
+    inseparable=True,
     schema=Schema(structural(Cluster)),
     status=True,
     selectable=("spec.provisioner", "spec.clusterGroup", "spec.version"),

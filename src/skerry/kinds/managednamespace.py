@@ -83,6 +83,7 @@ RESOURCE = Resource(
     plural="managednamespaces",
     short_names=("mns",),
     categories=("fleet",),
+    inseparable=True,
     schema=Schema(structural(ManagedNamespace)),
     status=True,
     selectable=("spec.provisioner", "spec.cluster", "spec.workspace"),

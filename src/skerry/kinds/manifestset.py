@@ -76,6 +76,7 @@ RESOURCE = Resource(
     kind="ManifestSet",
     plural="manifestsets",
     short_names=("ms",),
+    inseparable=True,
     schema=Schema(_schema()),
     status=True,
     confidential=True,  # the objects to be enforced may be Secrets

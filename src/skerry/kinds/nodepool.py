@@ -69,6 +69,7 @@ RESOURCE = Resource(
     plural="nodepools",
     short_names=("np",),
     categories=("all", "fleet"),
+    inseparable=True,
     schema=Schema(structural(NodePool)),
     status=True,
     selectable=("spec.provisioner", "spec.cluster"),

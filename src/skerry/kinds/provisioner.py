@@ -46,6 +46,7 @@ RESOURCE = Resource(
     plural="provisioners",
     short_names=("prov",),
     categories=("all", "fleet"),
+    inseparable=True,
     schema=Schema(structural(Provisioner)),
     status=True,
     columns=(

@@ -113,6 +113,8 @@ class Resource:
     """What a new object holds before anybody sets a field: Kubernetes' own kinds are typed, and nobody owns their zero values."""
     references: tuple[Reference, ...] = ()
     """Which other objects its objects name and keep from going."""
+    inseparable: bool = False
+    """What was made elsewhere for its objects goes with them: none is deleted and leaves that behind."""
     built_in: frozenset[str] = frozenset()
     """Names of objects that are always there: they are not deleted, and may be named before anybody asks whether they exist."""
     naming: Naming = field(default=object_name_problems, compare=False)

@@ -59,6 +59,9 @@ async def _options(call: Call) -> DeleteOptions:
         raise _wrong(causes.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
     if orphan is not None:
         policy = "Orphan" if orphan else "Background"
+    if policy == "Orphan" and call.resource.inseparable:
+        why = f"what was made for a {call.resource.singular_name} goes with it, and is not left behind"
+        raise _wrong(causes.invalid("propagationPolicy", policy, why))
     return DeleteOptions(str(preconditions.get("uid") or ""), str(preconditions.get("resourceVersion") or ""), policy)
 
 
