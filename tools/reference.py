@@ -89,6 +89,8 @@ def _kind(resource: Resource) -> Iterator[str]:
         yield from ("Only Skerry's own components write it.", "")
     if resource.selectable:
         yield from (f"Field selectors: {', '.join(f'`{each}`' for each in ('metadata.name', *resource.selectable))}.", "")
+    if resource.scale is not None:
+        yield from (f"`kubectl scale` sets `{resource.scale.spec}` (rules name `{resource.plural}/scale`).", "")
     if resource.built_in:
         yield from (f"Built in, always there, and never deleted: {', '.join(f'`{each}`' for each in sorted(resource.built_in))}.", "")
     if resource.inseparable:

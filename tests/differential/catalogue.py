@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from tests.differential.scenario import Scenario
-from tests.differential.scenarios import applying, builtin, changing, creating, deleting, happening, listing, owning, reading, writing
+from tests.differential.scenarios import (
+    applying,
+    builtin,
+    changing,
+    creating,
+    deleting,
+    happening,
+    listing,
+    owning,
+    reading,
+    scaling,
+    writing,
+)
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
-    for module in (creating, changing, applying, reading, listing, deleting, owning, writing, builtin, happening)
+    for module in (creating, changing, applying, reading, listing, deleting, owning, writing, scaling, builtin, happening)
     for scenario in module.SCENARIOS
 )
 

@@ -94,7 +94,11 @@ def test_a_cluster_is_scaled_upgraded_and_left_without_workers(up: Server) -> No
     assert up.kubectl("get", "cluster", "-n", "demo", "team-b.life", "-o", "jsonpath={.status.workers.desired}") in {"", "0"}
     up.kubectl("apply", "-f", "-", stdin=pool)
     wait("{.status.workers.summary}=1/1")
-    up.kubectl("patch", "nodepool", "-n", "demo", "team-b.life.md-0", "--type=merge", "-p", '{"spec":{"replicas":2}}')
+    assert "scaled" in up.kubectl("scale", "nodepool", "-n", "demo", "team-b.life.md-0", "--current-replicas=1", "--replicas=2")
+    assert "Expected replicas" in up.kubectl(
+        "scale", "np", "-n", "demo", "team-b.life.md-0", "--current-replicas=5", "--replicas=7", ok=False
+    )
+    assert "NotFound" in up.kubectl("scale", "cluster", "-n", "demo", "team-b.life", "--replicas=3", ok=False)
     wait("{.status.workers.summary}=2/2")
     up.kubectl("patch", "cluster", "-n", "demo", "team-b.life", "--type=merge", "-p", '{"spec":{"version":"v1.34.2"}}')
     wait("{.status.version}=v1.34.2")

@@ -59,6 +59,8 @@ def _rules(place: _Place, level: str) -> tuple[Rule, ...]:
     if level == "admin" and place.whole:
         return (Rule(("*",), ("*",), ("*",)),)
     found = [Rule(READ, (GROUP,), tuple(sorted({*place.changed, *place.read})))]
+    if "nodepools" in place.changed:
+        found.append(Rule(("get",) if level == "view" else ("get", "patch", "update"), (GROUP,), ("nodepools/scale",)))
     if "clusters" in place.changed:
         found.append(Rule(READ, ("", "events.k8s.io"), ("events",)))
     if place.whole:

@@ -15,6 +15,7 @@ from skerry.kinds.common import GROUP, VERSION, Conditions, Counts, Metadata, Sh
 from skerry.kinds.rules import immutable, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.resource import Column, Resource
+from skerry.machinery.scale import Scale
 from skerry.machinery.schema import Schema
 
 Phase = Literal["Pending", "Provisioning", "Ready", "Scaling", "Upgrading", "Degraded", "Failed", "Deleting", "Unknown"]
@@ -72,6 +73,7 @@ RESOURCE = Resource(
     inseparable=True,
     schema=Schema(structural(NodePool)),
     status=True,
+    scale=Scale(".spec.replicas", ".status.machines.total"),
     selectable=("spec.provisioner", "spec.cluster"),
     columns=(
         Column("Cluster", ".spec.cluster"),

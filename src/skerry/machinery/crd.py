@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.machinery.resource import Column, Resource
+from skerry.machinery.scale import Scale
 from skerry.machinery.schema import Schema
 
 Json = dict[str, Any]
@@ -33,12 +34,19 @@ def resources(definition: Json) -> list[Resource]:
             namespaced=spec["scope"] == "Namespaced",
             schema=Schema((version.get("schema") or {}).get("openAPIV3Schema") or OPEN),
             status="status" in (version.get("subresources") or {}),
+            scale=_scale((version.get("subresources") or {}).get("scale")),
             selectable=tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields", ())),
             columns=tuple(_column(each) for each in version.get("additionalPrinterColumns", ())),
             hub=storage,
         )
         for version in versions
     ]
+
+
+def _scale(paths: Json | None) -> Scale | None:
+    if paths is None:
+        return None
+    return Scale(paths["specReplicasPath"], paths["statusReplicasPath"], paths.get("labelSelectorPath", ""))
 
 
 def _column(definition: Json) -> Column:

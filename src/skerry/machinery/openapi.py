@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from skerry.machinery import scale
 from skerry.machinery.resource import Resource
 
 Json = dict[str, Any]
@@ -149,6 +150,7 @@ def _schemas(resource: Resource, prefix: str) -> dict[str, Json]:
     properties["metadata"] = _reference(f"{META}ObjectMeta", prefix)
     document["x-kubernetes-group-version-kind"] = [_gvk(resource)]
     name = definition_name(resource)
+    shared = {SCALE: _scale(prefix)} if resource.scale is not None else {}
     listed = {
         "type": "object",
         "description": f"A list of {resource.kind}.",
@@ -161,7 +163,17 @@ def _schemas(resource: Resource, prefix: str) -> dict[str, Json]:
         },
         "x-kubernetes-group-version-kind": [_gvk(resource, resource.list_kind)],
     }
-    return {name: document, definition_name(resource, resource.list_kind): listed}
+    return {**shared, name: document, definition_name(resource, resource.list_kind): listed}
+
+
+SCALE = "io.k8s.api.autoscaling.v1.Scale"
+SCALE_GVK = {"group": scale.GROUP, "version": scale.VERSION, "kind": scale.KIND}
+
+
+def _scale(prefix: str) -> Json:
+    """The schema of a Scale."""
+    properties = {**scale.SCHEMA["properties"], "metadata": _reference(f"{META}ObjectMeta", prefix)}
+    return {**scale.SCHEMA, "properties": properties, "x-kubernetes-group-version-kind": [SCALE_GVK]}
 
 
 def _reference(name: str, prefix: str) -> Json:
@@ -192,6 +204,8 @@ def paths_of(resource: Resource) -> Iterable[tuple[str, dict[str, tuple[str, boo
         yield f"{root}/{{name}}", single
     if resource.status:
         yield f"{root}/{{name}}/status", {method: each for method, each in single.items() if method in {"get", "put", "patch"}}
+    if resource.scale is not None:
+        yield f"{root}/{{name}}/scale", {method: each for method, each in single.items() if method in {"get", "put", "patch"}}
     if resource.namespaced and "list" in resource.verbs:
         yield f"{base}/{resource.plural}", {"get": ("list", True)}
 
@@ -203,7 +217,9 @@ def _paths(resource: Resource, *, v3: bool) -> Json:
         entry: Json = {"parameters": [_parameter(name, "path", v3=v3) for name in ("namespace", "name") if f"{{{name}}}" in path]}
         for method, (action, is_list) in methods.items():
             target = definition_name(resource, resource.list_kind if is_list else "")
-            entry[method] = _operation(resource, method, action, prefix + target, v3=v3)
+            entry[method] = _operation(resource, method, action, prefix + (SCALE if path.endswith("/scale") else target), v3=v3)
+            if path.endswith("/scale"):
+                entry[method] |= {"operationId": f"{entry[method]['operationId']}Scale", "x-kubernetes-group-version-kind": SCALE_GVK}
         found[path] = entry
     return found
 

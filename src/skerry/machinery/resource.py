@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from skerry.machinery.errors import Cause
 from skerry.machinery.names import Naming, object_name_problems
+from skerry.machinery.scale import Scale
 from skerry.machinery.schema import Schema
 from skerry.machinery.twin import Twin
 
@@ -94,6 +95,8 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     status: bool = False
+    scale: Scale | None = None
+    """Where its objects keep how many of something they ask for; it has a scale subresource then."""
     generation: bool = True
     selectable: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()

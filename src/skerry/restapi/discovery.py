@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from skerry.machinery import scale
 from skerry.machinery.document import dumps
 from skerry.machinery.resource import Resource
 from skerry.restapi.negotiate import PLAIN, Form, form
@@ -96,7 +97,8 @@ class Discovery:
                     "name": f"{resource.plural}/{name}",
                     "singularName": "",
                     "namespaced": resource.namespaced,
-                    "kind": resource.kind,
+                    **({"group": scale.GROUP, "version": scale.VERSION} if name == "scale" else {}),
+                    "kind": scale.KIND if name == "scale" else resource.kind,
                     "verbs": verbs,
                 }
                 for name, verbs in subresources(resource).items()
@@ -135,6 +137,8 @@ def subresources(resource: Resource) -> dict[str, list[str]]:
     found = {}
     if resource.status:
         found["status"] = ["get", "patch", "update"]
+    if resource.scale is not None:
+        found["scale"] = ["get", "patch", "update"]
     if resource.key == "namespaces":
         found["finalize"] = ["update"]
     return found
@@ -145,7 +149,9 @@ def _group(group: str, versions: list[str]) -> Json:
     return {"name": group, "versions": entries, "preferredVersion": entries[0]}
 
 
-def _kind(resource: Resource) -> Json:
+def _kind(resource: Resource, subresource: str = "") -> Json:
+    if subresource == "scale":
+        return {"group": scale.GROUP, "version": scale.VERSION, "kind": scale.KIND}
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
 
 
@@ -161,7 +167,7 @@ def _aggregated_resource(resource: Resource) -> Json:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    below = [{"subresource": name, "responseKind": _kind(resource), "verbs": verbs} for name, verbs in subresources(resource).items()]
+    below = [{"subresource": name, "responseKind": _kind(resource, name), "verbs": verbs} for name, verbs in subresources(resource).items()]
     if below:
         entry["subresources"] = below
     return entry

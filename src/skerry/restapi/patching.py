@@ -74,7 +74,7 @@ async def patch(call: Call) -> Response:
         try:
             return answer(call, await replace(call, item, new))
         except RevisionConflict as error:
-            if _names_revision(document):
+            if names_revision(document):
                 raise lost(call, error) from None
             await call.parts.feeds.reached(await call.parts.store.head())
     raise conflict(call.resource.plural, call.resource.group, call.name, STALE)
@@ -92,7 +92,8 @@ def _changed(call: Call, media: str, item: Item, document: Any, doubled: list[st
     return _checked_patch(call, new, doubled, old["metadata"]["uid"])
 
 
-def _names_revision(document: Any) -> bool:
+def names_revision(document: Any) -> bool:
+    """Whether a patch is meant for one revision alone."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     return isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
 

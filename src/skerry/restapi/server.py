@@ -34,7 +34,7 @@ from skerry.machinery.errors import (
 )
 from skerry.machinery.identity import ANONYMOUS, Attributes, Decision, User
 from skerry.machinery.resource import Resource
-from skerry.restapi import deletes, patching, reads, watching, writes
+from skerry.restapi import deletes, patching, reads, scaling, watching, writes
 from skerry.restapi.advice import warning_headers
 from skerry.restapi.cache import Item
 from skerry.restapi.callers import Callers, peer_of, unknown
@@ -71,6 +71,7 @@ HANDLERS: Mapping[str, Handler] = {
     "delete": deletes.delete,
     "deletecollection": deletes.delete_all,
 }
+SCALING: Mapping[str, Handler] = {"get": scaling.get, "update": scaling.update, "patch": scaling.patch}
 NO_METHOD = "the server does not allow this method on the requested resource"
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 
@@ -232,7 +233,7 @@ class ApiServer:
         if not self._ready:
             raise ServiceUnavailable("the server is starting or stopping; try again", retry_after=1)
         try:
-            return await self.crowd.answer(HANDLERS[action], call)
+            return await self.crowd.answer((SCALING if call.subresource == "scale" else HANDLERS)[action], call)
         finally:
             asked[0] = attributes._replace(name=call.name if action == "create" else found.name)
 

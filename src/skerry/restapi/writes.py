@@ -164,6 +164,8 @@ def validate(call: Call, obj: Json, old: Json | None) -> None:
     else:
         found = meta.validate_update(metadata, old["metadata"])
     found += resource.schema.validate(obj, old, status=call.subresource == "status")
+    if resource.scale is not None:
+        found += resource.scale.causes(obj)
     look = Look(obj, old, status=call.subresource == "status", now=call.parts.clock.now())
     if not found:
         for rule in resource.rules:
@@ -368,7 +370,7 @@ def _keep(call: Call, new: Json, old: Json) -> None:
 def judge(call: Call, new: Json, old: Json) -> None:
     """Count the generation up where something else is asked for, and validate; raises Invalid."""
     resource = call.resource
-    if resource.generation and not call.subresource:
+    if resource.generation and call.subresource in {"", "scale"}:
         ignored = {"metadata", "apiVersion", "kind", *(("status",) if resource.status else ())}
         if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
