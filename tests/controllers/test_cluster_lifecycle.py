@@ -270,6 +270,18 @@ async def test_a_cluster_goes_only_after_the_far_end_is_empty_and_takes_its_pool
             await site.get(plural, name)
 
 
+async def test_a_pool_that_is_deleted_says_that_it_waits_for_an_agent_that_is_away(site: Site) -> None:
+    await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"replicas": 1})
+    await made(site)
+    await site.connected("False")
+    await site.client.delete(POOLS, f"{NAME}.md-0", "sv-1")
+    await turn(site)
+    assert ready(await site.get("nodepools", f"{NAME}.md-0")) == ("Deleting", "False", "AgentAway")
+    await site.connected()
+    await turn(site)
+    assert ready(await site.get("nodepools", f"{NAME}.md-0")) == ("Deleting", "False", "Deleting")
+
+
 async def test_a_deletion_waits_for_an_agent_that_is_away_unless_it_is_forced(site: Site) -> None:
     await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"replicas": 1})
     await made(site)

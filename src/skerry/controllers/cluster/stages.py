@@ -290,7 +290,9 @@ def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
 def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
     machines, away, version = _machines(world, pool), world.away(), world.asked_version()
     if pool.metadata.deletion_timestamp:
-        return Stage("Deleting", "False", "Deleting", "the pool's machines are being removed")
+        waits = away if machines is not None else None
+        text = f"the deletion waits: {_since(world, waits)}" if waits else "the pool's machines are being removed"
+        return Stage("Deleting", "False", "AgentAway" if waits else "Deleting", text)
     if refused is not None:
         return Stage("Pending" if machines is None else "Degraded", "False", *refused)
     if away is not None:
