@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
 import zipfile
-from contextlib import AsyncExitStack, closing
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from peers.postgresql import PostgreSql
 from skerry.client import kubeconfig
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
@@ -23,10 +27,13 @@ from skerry.compose.settings import ServerSettings
 from skerry.kinds import catalogue
 from skerry.kinds.common import API_VERSION, GROUP, SYSTEM_NAMESPACE, VERSION
 from skerry.store.files import MIGRATIONS, schema_of
+from skerry.store.postgres import schema as postgres
+from skerry.store.schema import Level
 from tests.agent.targets import CLUSTERS, cluster, definition, ours
 from tests.e2e.agents import Agent
 from tests.e2e.server import Server
 from tests.gateway.fleet import eventually
+from tests.store.databases import why_not
 
 RELEASES = Path(__file__).resolve().parents[1] / "fixtures" / "releases"
 SITES, SETS, OBSERVED = (
@@ -129,3 +136,58 @@ async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: s
 
         await eventually(asked)
         await eventually(works)
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
+
+
+async def found(server: Server, objects: list[Json]) -> list[Json]:
+    async with HttpClient(kubeconfig.read(server.kubeconfig)) as client:
+        return [await client.get(ref_of(each), each["metadata"]["name"], each["metadata"].get("namespace", "")) for each in objects]
+
+
+async def write(server: Server, obj: Json) -> None:
+    metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "labels") if name in obj["metadata"]}
+    async with HttpClient(kubeconfig.read(server.kubeconfig)) as client:
+        written = {**{name: value for name, value in obj.items() if name != "status"}, "metadata": metadata}
+        await client.create(ref_of(obj), written, metadata.get("namespace", ""))
+
+
+@pytest.mark.parametrize("release", sorted(RELEASES.iterdir()), ids=lambda release: release.name)
+async def test_what_a_release_wrote_to_postgresql_is_served_beside_it_and_after_it(release: Path, tmp_path: Path) -> None:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    objects = json.loads((release / "expected.json").read_text())["objects"]
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    with PostgreSql("wheel") as database:
+        options = ("--database", database.dsn(), "--keyring", str(tmp_path / "keyring.json"))
+        new = Server(tmp_path / "new", *options, verb="server")
+        with serving(Server(tmp_path / "old", *options, verb="server", skerry=program_of(release, tmp_path))) as old:
+            for each in objects:
+                await write(old, each)
+            was = [asked_for(each) for each in await found(old, objects)]
+            shutil.copytree(old.data / "pki", new.data / "pki")
+            with serving(new):
+                assert [asked_for(each) for each in await found(new, objects)] == was
+                beside = [
+                    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
+                    for name in ("by-old", "by-new")
+                ]
+                for server, made in zip((old, new), beside, strict=True):
+                    await write(server, made)
+                both = [[asked_for(each) for each in await found(server, beside)] for server in (old, new)]
+                assert both[0] == both[1]
+        with serving(new):  # nobody of the old release is left: what only it needed may go
+            assert [asked_for(each) for each in await found(new, [*objects, *beside])] == was + both[0]
+            connection = await asyncpg.connect(database.dsn(), timeout=60)
+            level = Level(*await connection.fetchrow("SELECT pre, post FROM skerry.schema_level"))
+            await connection.close()
+            assert level == (len(postgres.MIGRATIONS), len(postgres.MIGRATIONS))
