@@ -3,7 +3,7 @@
 Run it once per release, before the version is counted up; what stands there already is never written
 again. It starts a server in a folder of its own, makes objects of several kinds and histories, stops
 it, and keeps the database and the keyring that its Secret needs. The key encrypts nothing else. The
-program itself is kept as a wheel.
+program itself is kept as a wheel; with it the tests make the release's PostgreSQL database anew.
 """
 
 from __future__ import annotations
