@@ -72,3 +72,20 @@ def shown(value: Any) -> str:
     if isinstance(value, int | float):
         return number(value)
     return marshalled(value)
+
+
+def printed(value: Any) -> str:
+    """A value as ``%v`` prints it out of an ``interface{}``."""
+    if value is None:
+        return "<nil>"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{printed(value[key])}' for key in sorted(value))}]"
+    return f"[{' '.join(map(printed, value))}]" if isinstance(value, list) else shown(value)
+
+
+def runtime_type(value: Any) -> str:
+    """The type of a decoded value as ``%T`` prints it."""
+    names = {bool: "bool", int: "int64", float: "float64", str: "string", list: "[]interface {}", dict: "map[string]interface {}"}
+    return names.get(type(value), "<nil>")

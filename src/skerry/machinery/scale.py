@@ -11,6 +11,7 @@ from typing import Any
 
 from skerry.machinery import causes
 from skerry.machinery.errors import Cause
+from skerry.machinery.gotext import printed, runtime_type
 
 Json = dict[str, Any]
 
@@ -52,7 +53,7 @@ class Scale:
     def asked(self, obj: Json) -> int | None:
         """How many an object asks for; None if it does not say."""
         found = _at(obj, self.spec)
-        return found if isinstance(found, int) else None
+        return found if isinstance(found, int) and not isinstance(found, bool) else None
 
     def shown(self, obj: Json) -> Json:
         """The Scale of an object that says how many it asks for."""
@@ -70,6 +71,8 @@ class Scale:
 
     def causes(self, obj: Json) -> list[Cause]:
         """What is wrong with how many an object asks for, beyond its schema."""
+        if why := _misplaced(obj, self.spec.strip(".").split(".")):
+            return [causes.invalid(self.spec, 0, why)]
         asked = self.asked(obj)
         why = "should be a non-negative integer" if asked is not None and asked < 0 else ""
         return [causes.invalid(self.spec, asked, why)] if why else []
@@ -80,6 +83,23 @@ class Scale:
         for part in above:
             obj = obj.setdefault(part, {})
         obj[last] = replicas
+
+
+def _misplaced(obj: Any, parts: list[str]) -> str:
+    """Why a path leads to no integer, in the words of apimachinery's ``unstructured.NestedInt64``; empty if it does, or to nothing."""
+    wanted, number = "map[string]interface{}", 0
+    for part in parts:
+        number += 1
+        if obj is None or (isinstance(obj, dict) and part not in obj):
+            return ""
+        if not isinstance(obj, dict):
+            break
+        obj = obj[part]
+    else:
+        wanted = "int64"
+        if isinstance(obj, int) and not isinstance(obj, bool):
+            return ""
+    return f".{'.'.join(parts[:number])} accessor error: {printed(obj)} is of the type {runtime_type(obj)}, expected {wanted}"
 
 
 def _at(obj: Any, path: str) -> Any:
