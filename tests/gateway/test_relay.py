@@ -18,7 +18,7 @@ from skerry.pki import policy
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from tests.client.api import answering
-from tests.gateway.fleet import Fleet, beside, eventually, fleet
+from tests.gateway.fleet import MANAGEMENT, Fleet, beside, eventually, fleet
 
 HEAD = pb.RequestHead(method="GET", target="/version")
 ASKED = pb.RelayRequest(management_cluster="sv-1", message=pb.ProxyResponse(head=HEAD))
@@ -44,11 +44,17 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+async def far() -> AsyncIterator[str]:
+    """The address of the cluster behind the agent."""
+    async with answering(hello) as address:
+        yield address
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, far: str) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(fleet(tmp_path, identity="one"))
         await one.management_cluster()
-        far = await stack.enter_async_context(answering(hello))
         await stack.enter_async_context(one.agent(Connection(far)))
         two = await stack.enter_async_context(beside(one, "two"))
         made = Pair(one, two, await stack.enter_async_context(aiohttp.ClientSession()))
@@ -112,6 +118,24 @@ async def test_an_agent_that_comes_back_to_the_other_gateway_is_found_there(pair
     await eventually(moved)
     assert pair.one.link.statistics()["relayed"] >= 1
     assert await pair.answers()
+
+
+async def test_an_agent_whose_old_line_is_dead_belongs_to_the_gateway_that_it_dialled_last(pair: Pair, far: str) -> None:
+    async def elsewhere() -> bool:
+        async with pair.session.get(f"{pair.one.front}/k8s/sv-1/version") as response:
+            return response.status == 200 and await pair.answers() and pair.one.link.statistics()["connected"] == 0
+
+    async def revision() -> int:
+        return int((await pair.one.client.list(MANAGEMENT))["metadata"]["resourceVersion"])
+
+    pair.one.wire.freeze()  # nobody is told
+    async with pair.two.agent(Connection(far)):
+        await eventually(elsewhere)
+        before = await revision()
+        for _ in range(20):
+            assert await elsewhere()
+        assert await revision() - before < 20, "they fight over one status"
+    pair.one.wire.mend()
 
 
 async def test_a_gateway_that_does_not_answer_is_said_to_be_the_trouble(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

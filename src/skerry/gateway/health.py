@@ -3,6 +3,8 @@
 A gateway that has just started knows of no agent. For as long as an agent may be silent without
 being given up, those that were connected to the gateway before it are not called away. With
 several gateways each judges its own agents, and those whose gateway gives no sign of life.
+An agent whose line breaks without a word may be connected to another gateway before its old
+one notices: who reads that another wrote its name after his own ends his session.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Health:
         self._patient_until = clock.monotonic() + patience
         self._seen: set[str] = set()
         self._presence = presence
+        self._claimed: dict[str, tuple[Route, int]] = {}
+        """The session that each status last spoke of as ours, and the revision at which it did."""
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
         """Take a heartbeat; True if something changed that the status must show."""
@@ -62,6 +66,9 @@ class Health:
         route = self._routes.get(name)
         if route is not None:
             self._seen.add(name)
+            if self._outdone(name, obj, route):
+                self._routes.dismiss(name, "a newer session of this agent began at another gateway")
+                return None
         elif self._presence and self._presence.elsewhere(((obj.get("status") or {}).get("agent") or {}).get("gateway", "")):
             return EVERY_SECONDS
         elif name not in self._seen and (obj.get("status") or {}).get("phase") == "Connected":
@@ -73,13 +80,24 @@ class Health:
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
-                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager=MANAGER)
+                made = await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager=MANAGER)
             except NotFound:
                 return None
+            if route is not None:
+                self._claimed[name] = route, int(made["metadata"]["resourceVersion"])
             for each in changed(obj.get("status"), status, ("Connected", "Healthy")):
                 if each["reason"] != "NeverConnected":
                     self.recorder.tell(obj, each["reason"], each["message"], warning=each["status"] != "True")
+        elif route is not None:
+            self._claimed[name] = route, int(obj["metadata"]["resourceVersion"])
         return None
+
+    def _outdone(self, name: str, obj: Json, route: Route) -> bool:
+        """Whether another gateway wrote that it holds the agent after the status spoke of this session: its own is newer."""
+        session, revision = self._claimed.get(name, (None, 0))
+        holder = ((obj.get("status") or {}).get("agent") or {}).get("gateway", "")
+        ours = self._presence is None or holder in {"", self._presence.identity}
+        return session is route and not ours and int(obj["metadata"]["resourceVersion"]) > revision
 
 
 def next_status(obj: Json, route: Route | None, problem: str, now: datetime, gateway: str = "") -> Json:
