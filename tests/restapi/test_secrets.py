@@ -85,6 +85,13 @@ async def test_an_object_that_cannot_be_opened_is_a_503_by_every_door_and_its_ne
         await _refused(call, "secrets ns/a does not open")
 
 
+@pytest.mark.parametrize("value", [5432, True, ["a"], {"a": "b"}])
+async def test_plain_data_that_is_no_text_is_refused_and_never_dropped(value: object) -> None:
+    async with door() as call:
+        answer = await call("POST", HERE, secret("a", stringData={"good": "v", "port": value}), fieldValidation="Ignore")
+        assert (answer.code, [each["field"] for each in answer.json["details"]["causes"]]) == (422, ["stringData.port"])
+
+
 async def test_without_the_key_nothing_confidential_is_served_or_taken_and_everything_else_is() -> None:
     ring = Ring()
     sealed = SealedStore(MemoryStore(), ring, CONFIDENTIAL)

@@ -40,10 +40,12 @@ class Secret(Shape):
 
 
 def fold(obj: Json) -> None:
-    """Write ``stringData`` into ``data``, as the API server of Kubernetes does."""
+    """Write ``stringData`` into ``data``, as the API server of Kubernetes does; what is no text stays, and is refused for its type."""
     plain = obj.get("stringData")
     if isinstance(plain, dict):
-        del obj["stringData"]
+        obj["stringData"] = {key: value for key, value in plain.items() if not isinstance(value, str)}
+        if not obj["stringData"]:
+            del obj["stringData"]
         data = obj.setdefault("data", {})
         if isinstance(data, dict):
             data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items() if isinstance(value, str)})
