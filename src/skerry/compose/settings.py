@@ -76,3 +76,10 @@ class ServerSettings:
     def audit(self) -> Path:
         """Where the audit log is."""
         return self.data / "audit.jsonl"
+
+    def owns(self, file: Path) -> bool:
+        """Whether a file is the installation's own, so that nothing else may be written in its place."""
+        file, data = file.resolve(), self.data.resolve()
+        if file in {each.resolve() for each in (self.keyring, self.kubeconfig, self.audit)} or self.pki.resolve() in file.parents:
+            return True
+        return file.parent == data and file.name.startswith((self.database.name, "skerry.latest.db", "skerry.lock", self.audit.name))

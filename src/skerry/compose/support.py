@@ -50,7 +50,9 @@ _CREDENTIALS = re.compile(
 
 
 async def write(settings: ServerSettings, file: Path, now: datetime) -> list[str]:
-    """Write the bundle, mode 0600; returns the names of its members. Raises OSError."""
+    """Write the bundle, mode 0600; returns the names of its members. Raises OSError, also for a file of the installation itself."""
+    if settings.owns(file):
+        raise FileExistsError(f"{file} is a file of the installation itself; choose another name for the bundle")
     members: dict[str, Any] = {
         "about.json": about(now),
         "doctor.json": [each._asdict() for each in await diagnose(settings, now)],
