@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import stat
@@ -95,6 +96,11 @@ def test_each_trouble_of_the_data_folder_is_found_and_ends_with_1(stopped: Path)
     good = keyring.read_bytes()
     keyring.write_bytes(b"{}")
     assert of(findings(stopped, code=1), "encryption") == {"FAIL"}
+    ring = json.loads(good)
+    ring["keys"][0]["key"] = base64.b64encode(bytes(32)).decode()
+    keyring.write_text(json.dumps(ring))
+    (shut,) = [each for each in findings(stopped, code=1) if each["check"] == "encryption"]
+    assert (shut["verdict"], "does not open" in shut["what"]) == ("FAIL", True)
     keyring.write_bytes(good)
     database = stopped / "skerry.db"
     whole = database.read_bytes()
@@ -102,8 +108,12 @@ def test_each_trouble_of_the_data_folder_is_found_and_ends_with_1(stopped: Path)
     found = findings(stopped, code=1)
     assert of(found, "database") == {"FAIL"}
     assert "skerry restore FILE" in next(each["todo"] for each in found if each["check"] == "database")
-    database.unlink()
-    assert of(findings(stopped, code=1), "database") == {"FAIL"}
+    database.write_bytes(whole[:60] + (99).to_bytes(4, "big") + whole[64:])  # the place of SQLite's user_version
+    (newest,) = [each for each in findings(stopped, code=1) if each["check"] == "database"]
+    assert (newest["verdict"], newest["todo"].startswith("start that release again")) == ("FAIL", True)
+    for content in (b"", None):
+        database.unlink() if content is None else database.write_bytes(content)
+        assert of(findings(stopped, code=1), "database") == {"FAIL"}
     database.write_bytes(whole)
     (stopped / "pki" / "external.pem").write_bytes(b"nothing")
     assert "FAIL" in of(findings(stopped, code=1), "certificates")
@@ -202,6 +212,24 @@ def test_a_bundle_of_a_server_that_does_not_run_says_so_and_holds_the_rest(stopp
     assert done["members"] == ["about.json", "doctor.json", "files.json", "certificates.json", "server.json"]
     assert "error" in json.loads(members(file)["skerry-support/server.json"])
     assert "skerry: " in skerry("support", "bundle", str(tmp_path / "no" / "folder"), "--data", str(stopped), code=1).stderr
+
+
+def test_nothing_is_written_over_a_file_of_the_installation(tmp_path: Path) -> None:
+    settings = ServerSettings(tmp_path)
+    for own in (
+        settings.keyring,
+        settings.database,
+        settings.audit,
+        settings.pki / "internal.pem",
+        tmp_path / "x" / ".." / "skerry.db-wal",
+    ):
+        assert settings.owns(own)
+    assert not settings.owns(tmp_path / "backup.db")
+    (tmp_path / "skerry.db").write_bytes(b"precious")
+    for command in (("backup",), ("support", "bundle")):
+        done = skerry(*command, str(settings.database), "--data", str(tmp_path), code=1)
+        assert "file of the installation itself" in done.stderr
+    assert settings.database.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 
 from skerry.store.backup import backup, restore, verify
 from skerry.store.contract import EPOCH_JUMP, Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
-from skerry.store.files import Locked
+from skerry.store.files import PAGE_BYTES, Locked
+from skerry.store.schema import NewerSchema
 from skerry.store.sqlite import SqliteStore
 from tests.store.limits import no_file_grows_beyond
 
@@ -103,6 +104,38 @@ async def test_a_damaged_database_is_replaced_and_kept(tmp_path: Path) -> None:
     again = await SqliteStore.open(path)
     assert await names(again) == ["a"]
     await again.close()
+
+
+async def test_a_backup_restored_again_over_one_that_cannot_be_read_gives_no_revision_out_twice(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    await put(store, "a")
+    backup(path, tmp_path / "copy.db", NOW)
+    await store.close()
+    restore(tmp_path / "copy.db", path, minutes=3)
+    again = await SqliteStore.open(path)
+    given = await put(again, "lost")
+    await again.close()
+    path.write_bytes(b"damage" * 1000)
+    assert restore(tmp_path / "copy.db", path, minutes=4).revision > given
+    assert restore(tmp_path / "copy.db", tmp_path / "elsewhere" / "s.db", minutes=4).revision > given
+
+
+@pytest.mark.parametrize("page", [0, 1])
+async def test_what_keeps_a_database_from_being_copied_is_told_of_the_database(tmp_path: Path, page: int) -> None:
+    path, copy = tmp_path / "s.db", tmp_path / "copy.db"
+    await (await SqliteStore.open(path)).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: page * PAGE_BYTES] + b"\xff" * PAGE_BYTES + whole[(page + 1) * PAGE_BYTES :])
+    with pytest.raises(StoreDamaged, match=rf"^{path} is damaged"):
+        backup(path, copy, NOW)
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(NewerSchema, match=rf"^{path} was written by a newer"):
+        backup(path, copy, NOW)
+    assert not _parts(tmp_path)
+    assert not copy.exists()
 
 
 async def test_what_is_no_whole_backup_is_refused_before_anything_changes(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from skerry.store import files
-from skerry.store.contract import Key, Store, StoreDamaged, StoreFull, Value, Write
+from skerry.store.contract import Key, Store, StoreDamaged, StoreError, StoreFull, Value, Write
 from skerry.store.sqlite import SqliteStore
 from tests.store.limits import no_file_grows_beyond
 
@@ -91,6 +92,44 @@ async def test_a_first_start_that_died_before_its_schema_was_whole_is_no_obstacl
     store = await SqliteStore.open(path)
     assert await put(store, "a") == 1
     await store.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_nothing_is_begun_in_the_place_of_a_database_that_lost_everything(tmp_path: Path, gone: bool) -> None:
+    path = tmp_path / "s.db"
+    await (await SqliteStore.open(path)).close()
+    path.write_bytes(b"")
+    if gone:
+        path.unlink()
+    with pytest.raises(StoreDamaged, match="restore the last backup"):
+        await SqliteStore.open(path)
+    assert not gone or not path.exists()
+    (tmp_path / "s.latest.db").unlink()
+    await (await SqliteStore.open(path)).close()
+
+
+async def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+        connection.commit()
+        with pytest.raises(StoreError, match="another program"):
+            await SqliteStore.open(path)
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+
+
+@pytest.mark.parametrize("begins", [0, files.PAGE_BYTES])
+async def test_damaged_latest_values_are_begun_anew_and_nothing_else_is(tmp_path: Path, begins: int) -> None:
+    path, latest = tmp_path / "s.db", tmp_path / "s.latest.db"
+    store = await SqliteStore.open(path)
+    await put(store, "kept")
+    await store.latest_put({key("seen"): b"1"})
+    await store.close()
+    latest.write_bytes(latest.read_bytes()[:begins] + b"\xff" * 3 * files.PAGE_BYTES)
+    again = await SqliteStore.open(path)
+    assert await _names(again) == ["kept"]
+    assert await again.latest_put({key("seen"): b"2"}) > 0
+    await again.close()
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skerry.compose.database import address
 from skerry.compose.settings import ServerSettings
-from skerry.kit.clock import rfc3339
+from skerry.kit.clock import parse, rfc3339
 from skerry.pki.authority import PkiError
 from skerry.pki.keyring import KeyringFile
 from skerry.store.backup import Facts, Restored, backup, restore, verify
@@ -26,6 +26,8 @@ def back_up(settings: ServerSettings, file: Path) -> Facts:
     """Copy the database as of now into a file; raises one of CANNOT_COPY."""
     if not file.parent.is_dir():
         raise StoreError(f"{file.parent} is no folder")
+    if settings.owns(file):
+        raise StoreError(f"{file} is a file of the installation itself; choose another name for the backup")
     made = rfc3339(datetime.now(UTC))
     if settings.shared:
         from skerry.store.postgres import backup as postgres
@@ -48,8 +50,13 @@ def put_back(settings: ServerSettings, file: Path, *, without_keys: bool) -> tup
     if settings.shared:
         from skerry.store.postgres import backup as postgres
 
-        return facts, asyncio.run(postgres.restore(file, address(settings)))
-    return facts, restore(file, settings.database)
+        return facts, asyncio.run(postgres.restore(file, address(settings), _minutes(facts)))
+    return facts, restore(file, settings.database, _minutes(facts))
+
+
+def _minutes(facts: Facts) -> int:
+    """How long ago a backup was made."""
+    return max(0, int((datetime.now(UTC) - parse(facts.made)).total_seconds()) // 60)
 
 
 def missing_keys(settings: ServerSettings, facts: Facts) -> list[str]:

@@ -7,6 +7,7 @@ says. Checks are independent: one that cannot be made says so, and the others go
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from skerry.client.connection import BadConnection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import KubeconfigError, read
+from skerry.compose.encryption import MARK
 from skerry.compose.settings import ServerSettings
 from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION
@@ -29,11 +31,13 @@ from skerry.pki.chain import Shown, chain
 from skerry.pki.keyring import KeyringError, KeyringFile
 from skerry.store.contract import StoreError
 from skerry.store.examine import Examined, examine, holder
+from skerry.store.sealing import CannotOpen, opened
 
 MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
 LEAST_BYTES, LOW_BYTES, LOW_FILES = 100 << 20, 1 << 30, 1000
 SKEW_WARN, SKEW_FAIL = timedelta(seconds=30), timedelta(minutes=5)
 ROOT_WARN = timedelta(days=365)
+NOT_READY = "see to what it says; if it says nothing that helps, look into its log"
 OPEN = 0o077
 """The permissions that nobody but the owner may have."""
 
@@ -85,7 +89,7 @@ def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
     yield from certificates(settings.pki, now)
     examined = None
     try:
-        examined = examine(settings.database)
+        examined = examine(settings.database, MARK)
     except FileNotFoundError:
         if holder(settings.database):
             yield ok("database", "the server keeps its objects in PostgreSQL")
@@ -93,7 +97,8 @@ def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
             todo = "start the server, or restore a backup: skerry restore FILE"
             yield fail("database", f"{settings.database} is not there, and no server runs on PostgreSQL", todo)
     except StoreError as error:
-        yield fail("database", str(error), "keep a copy of the file and restore the last backup: skerry restore FILE")
+        told = re.split(r"; |(?<=\)): ", str(error), maxsplit=1)
+        yield fail("database", told[0], told[1] if told[1:] else "keep a copy of the file and restore the last backup: skerry restore FILE")
     if examined is not None:
         yield from database(examined)
         yield from encryption(settings.keyring, examined)
@@ -170,9 +175,9 @@ def _certificate(path: Path, shown: Shown, now: datetime) -> Finding:
 def database(examined: Examined) -> Iterator[Finding]:
     """The database is whole, and its log is folded back."""
     served = f"served by process {examined.holder}" if examined.holder else "not served"
-    what = f"{examined.objects} objects, revision {examined.revision}, schema {examined.schema}, {_size(examined.bytes)}, {served}"
-    if examined.log_bytes > max(examined.bytes, 256 << 20):
-        yield warn("database", f"{what}; its write-ahead log has {_size(examined.log_bytes)}", "start the server anew, which folds it back")
+    what = f"{examined.objects} objects, revision {examined.revision}, schema {examined.schema}, {_size(examined.size)}, {served}"
+    if examined.log_size > max(examined.size, 256 << 20):
+        yield warn("database", f"{what}; its write-ahead log has {_size(examined.log_size)}", "start the server anew, which folds it back")
     else:
         yield ok("database", what)
 
@@ -190,10 +195,21 @@ def encryption(path: Path, examined: Examined) -> Iterator[Finding]:
         yield fail(
             "encryption", f"{path} lacks key {', '.join(missing)}, which Secrets need", "put that keyring back, and start the server anew"
         )
+    elif why := _shut(examined.mark, keyring):
+        yield fail("encryption", why, "put the right keyring back, and start the server anew")
     elif primary is None:
         yield warn("encryption", f"{path} is not there", "start the server, which makes a keyring")
     else:
         yield ok("encryption", f"{path} holds every key that is needed; primary is {primary[0]}")
+
+
+def _shut(mark: bytes | None, keyring: KeyringFile) -> str:
+    """Why the mark of the database does not open; empty if it does, or is not there yet."""
+    try:
+        opened(mark or b"", MARK, keyring)
+    except CannotOpen as error:
+        return str(error)
+    return ""
 
 
 async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
@@ -213,7 +229,7 @@ async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
 async def _server(client: HttpClient, address: str) -> list[Finding]:
     async with client.open("GET", "/readyz", seconds=10) as answer:
         body, date = (await answer.read()).decode(errors="replace"), answer.headers.get("Date")
-    found = [ok("server", f"{address} is ready") if answer.status == 200 else fail("server", f"{address} is {body}", "see what it says")]
+    found = [ok("server", f"{address} is ready") if answer.status == 200 else fail("server", f"{address} is {body}", NOT_READY)]
     if date:
         skew = abs(datetime.now(UTC) - parsedate_to_datetime(date))
         if skew > SKEW_WARN:

@@ -10,6 +10,9 @@
 * **A restore opens a new epoch.** Revisions that were given out after the copy was made are
   unknown to it, and their holders must not meet them again with another meaning. So the new
   epoch begins far behind all of them, with an empty past: every watcher is told to start anew.
+  The database in place tells how far it had come; where it is damaged, or on another machine, nothing
+  does. So the older a copy is, the further its epoch begins: one jump for each minute, since in each
+  somebody may have restored it already.
 """
 
 from __future__ import annotations
@@ -24,12 +27,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from skerry.store.contract import EPOCH_JUMP, StoreDamaged, StoreError
-from skerry.store.files import MIGRATIONS, SQL, FileLock, connect, explain, schema_of
+from skerry.store.files import MIGRATIONS, SIDE_FILES, SQL, FileLock, check, connect, explain, is_damage, remove, schema_of
 from skerry.store.schema import Level, refuse_newer
 from skerry.store.sealing import MAGIC, key_of
 from skerry.store.writer import Writer
 
-SIDE_FILES = ("-wal", "-shm")
 HEAD_BYTES = 512
 """Of a sealed value: more than the id of its key takes."""
 
@@ -65,14 +67,14 @@ def backup(database: Path, copy: Path, made: str) -> Facts:
         _copy(database, part, made)
         facts = appear(part, copy)
     except sqlite3.Error as error:
-        raise explain(error, part if part.exists() else database) from error
+        raise explain(error, database if is_damage(error) or not part.exists() else part) from error
     finally:
         remove(part)
     return facts
 
 
-def restore(copy: Path, database: Path) -> Restored:
-    """Put a copy in the place of a database that nobody serves; blocks.
+def restore(copy: Path, database: Path, minutes: int = 0) -> Restored:
+    """Put a copy, made so many minutes ago, in the place of a database that nobody serves; blocks.
 
     Raises Locked, StoreDamaged for a copy that is no whole backup, NewerSchema for one of a newer Skerry.
     """
@@ -86,7 +88,7 @@ def restore(copy: Path, database: Path) -> Restored:
         shutil.copyfile(copy, part)
         _strip(part)
         known = _newest(database)
-        restored = _open_epoch(part, known)
+        restored = _open_epoch(part, known, EPOCH_JUMP * minutes)
         sync(part)
         kept = _set_aside(database)
         part.replace(database)
@@ -111,6 +113,7 @@ def _copy(database: Path, part: Path, made: str) -> None:
     remove(part)
     part.touch(mode=0o600)
     with closing(connect(database, durable=True)) as source, closing(sqlite3.connect(part)) as target:
+        check(source, MIGRATIONS, database)
         source.backup(target)  # one step, one snapshot; the writer goes on
         target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
         stamp(target, made)
@@ -177,9 +180,9 @@ def _newest(database: Path) -> int:
     return 0
 
 
-def _open_epoch(part: Path, known: int) -> tuple[int, int, int]:
+def _open_epoch(part: Path, known: int, unseen: int) -> tuple[int, int, int]:
     with closing(Writer(part)) as writer:
-        return writer.open_epoch(max(known, writer.newest) + EPOCH_JUMP), writer.newest, writer.objects
+        return writer.open_epoch(max(known, writer.newest + unseen) + EPOCH_JUMP), writer.newest, writer.objects
 
 
 def _strip(part: Path) -> None:
@@ -200,12 +203,6 @@ def _set_aside(database: Path) -> Path | None:
             Path(f"{database}{suffix}").replace(f"{kept}{suffix}")
     kept.hardlink_to(database)
     return kept
-
-
-def remove(path: Path) -> None:
-    """Remove a database and its side files, if they are there."""
-    for suffix in ("", *SIDE_FILES):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -27,6 +27,7 @@ from skerry.store.sql import queries
 PAGE_BYTES = 8192  # three objects of 2 KB to a page; with SQLite's own 4096 a page holds one and is half empty
 CHECKPOINT_PAGES = 2000  # 16 MB of log before it is folded back: fewer fsyncs under load
 CACHE_KIB = 8192
+SIDE_FILES = ("-wal", "-shm")
 
 SQL = queries("sqlite.sql")
 MIGRATIONS, LATEST_MIGRATIONS = migrations("sqlite"), migrations("latest")
@@ -77,18 +78,44 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
 def inspect(path: Path, known: Sequence[Migration]) -> None:
     """Look through a database that is there, and copy one that will be migrated; blocks.
 
-    Reads the whole file (about 0.1 s for 100 MB that the system has in memory). Raises StoreDamaged, sqlite3.Error, or NewerSchema.
+    Reads the whole file (about 0.1 s for 100 MB that the system has in memory). Raises StoreDamaged, sqlite3.Error, or NewerSchema;
+    StoreDamaged also where the file is empty or away, and the one with the latest values tells that it was not always so.
     """
-    if not path.exists():
+    there = path.exists()
+    if latest_of(path).exists() and not (there and path.stat().st_size):
+        raise StoreDamaged(
+            f"{path} {'is empty' if there else 'is not there'}, but {latest_of(path).name} beside it is: restore the last backup"
+            f" (skerry restore FILE), or remove {latest_of(path)} to begin with nothing"
+        )
+    if not there:
         return
     with closing(connect(path, durable=True)) as connection:
-        found = schema_of(connection)
-        refuse_newer(Level(found, found), known, path)
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise StoreDamaged(_damaged(path, " ".join(verdict.split())))
+        found = check(connection, known, path)
+        if not found and connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreError(f"{path} is a database of another program; choose another data folder")
         if 0 < found < len(known):
             _copy(connection, path.with_name(f"{path.name}.schema-{found}"))
+
+
+def check(connection: sqlite3.Connection, known: Sequence[Migration], path: Path) -> int:
+    """Look through a database, and return the number of its schema; raises StoreDamaged, sqlite3.Error, or NewerSchema."""
+    found = schema_of(connection)
+    refuse_newer(Level(found, found), known, path)
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreDamaged(_damaged(path, " ".join(verdict.split())))
+    return found
+
+
+def latest_of(path: Path) -> Path:
+    """Where the latest values of a database are: a file that is made after the database was."""
+    return path.with_suffix(".latest.db")
+
+
+def remove(path: Path) -> None:
+    """Remove a database and its side files, if they are there."""
+    for suffix in ("", *SIDE_FILES):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _copy(connection: sqlite3.Connection, copy: Path) -> None:
@@ -130,6 +157,11 @@ def disk_failed(error: sqlite3.Error) -> bool:
 def concerns_all(error: BaseException) -> bool:
     """Tell whether an error is the database's (every write of a batch shares it) and not one write's own."""
     return isinstance(error, sqlite3.OperationalError) or (isinstance(error, sqlite3.Error) and _code(error) in _DAMAGED)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether an error says that a database is damaged."""
+    return isinstance(error, StoreDamaged) or (isinstance(error, sqlite3.Error) and _code(error) in _DAMAGED)
 
 
 def explain(error: BaseException, path: Path) -> BaseException:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from skerry.kit.aio import Pulse
-from skerry.store.contract import Compacted, Key, LatestRow, StoreClosed
-from skerry.store.files import LATEST_MIGRATIONS, SQL, connect, explain, migrate
+from skerry.kit.log import get
+from skerry.store.contract import Compacted, Key, LatestRow, StoreClosed, StoreDamaged
+from skerry.store.files import LATEST_MIGRATIONS, SQL, check, connect, explain, is_damage, migrate, remove
 
 T = TypeVar("T")
 
@@ -29,6 +30,8 @@ TOMBSTONES = 100_000  # sequence numbers behind the newest for which removals ca
 BURY_EVERY = 10_000
 BEGIN = ("", "", "", "")
 """The key of a tombstone whose number is where the last start began; nothing else has it."""
+
+log = get("store.latest")
 
 
 class LatestTable:
@@ -41,6 +44,7 @@ class LatestTable:
         self._bury_every = bury_every
         self._connection = connect(path, durable=False)
         try:
+            check(self._connection, LATEST_MIGRATIONS, path)
             migrate(self._connection, path, LATEST_MIGRATIONS)
             self.sequence = self._buried = self._jump()
         except BaseException:
@@ -121,3 +125,18 @@ class LatestTable:
     def abandon(self) -> None:
         """Close a table that was opened and not used."""
         self._connection.close()
+
+
+def latest_table(path: Path) -> LatestTable:
+    """Open the file, or begin it anew where it is damaged: what was in it is reported again; blocks.
+
+    Raises sqlite3.Error or NewerSchema.
+    """
+    try:
+        return LatestTable(path)
+    except (sqlite3.Error, StoreDamaged) as error:
+        if not is_damage(error):
+            raise
+        log.warning("began a damaged file of latest values anew", file=str(path), reason=str(error))
+    remove(path)
+    return LatestTable(path)

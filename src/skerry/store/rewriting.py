@@ -105,7 +105,8 @@ async def why_not(sealed: SealedStore) -> str:
     if missing:
         return f"{_count(missing)} encrypted with {_keys(missing)}, which the keyring does not hold; put that keyring back and start again"
     if wrong:
-        return f"{_count(failed)} not open with {_keys(wrong)}: it is another key of that name; put the right keyring back and start again"
+        why = "and cannot be opened: the keyring holds another key of that name; put the right keyring back and start again"
+        return f"{_count(failed)} encrypted with {_keys(wrong)} {why}"
     return ""
 
 

@@ -25,8 +25,8 @@ from typing import TypeVar
 from skerry.kit.aio import Pulse
 from skerry.store import readers
 from skerry.store.contract import Change, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
-from skerry.store.files import MIGRATIONS, FileLock, explain, inspect
-from skerry.store.latest import LatestTable
+from skerry.store.files import MIGRATIONS, FileLock, explain, inspect, latest_of
+from skerry.store.latest import latest_table
 from skerry.store.readers import Readers
 from skerry.store.recent import Recent
 from skerry.store.writer import Outcome, Writer
@@ -51,7 +51,7 @@ class SqliteStore:
                 inspect(path, MIGRATIONS)
                 self._writer = Writer(path)
                 undo.callback(self._writer.close)
-                self._latest = LatestTable(path.with_suffix(".latest.db"))
+                self._latest = latest_table(latest_of(path))
                 undo.callback(self._latest.abandon)
                 self._readers = Readers(path)
             except sqlite3.Error as error:

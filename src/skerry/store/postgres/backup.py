@@ -16,9 +16,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from skerry.store.backup import Facts, Restored, appear, remove, stamp, sync, verify
+from skerry.store.backup import Facts, Restored, appear, stamp, sync, verify
 from skerry.store.contract import EPOCH_JUMP
-from skerry.store.files import MIGRATIONS, connect, migrate
+from skerry.store.files import MIGRATIONS, connect, migrate, remove
 from skerry.store.files import SQL as FILE
 from skerry.store.postgres.schema import migrate as migrate_database
 from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
@@ -70,9 +70,10 @@ def _keep(file: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
     file.executemany(FILE["point"], ((*key, revision) for revision, *key, _ in rows))
 
 
-async def restore(copy: Path, address: Address) -> Restored:
-    """Put a copy in the place of what a database holds; servers that run go on with it, and tell every watcher to start anew.
+async def restore(copy: Path, address: Address, minutes: int = 0) -> Restored:
+    """Put a copy, made so many minutes ago, in the place of what a database holds.
 
+    Servers that run go on with it, and tell every watcher to start anew.
     Raises StoreDamaged for a copy that is no whole backup, NewerSchema for one of a newer Skerry.
     """
     await asyncio.to_thread(verify, copy)
@@ -82,14 +83,14 @@ async def restore(copy: Path, address: Address) -> Restored:
             await migrate_database(connection, address)
             history = await connection.fetchval(SQL["standing"])
             async with connection.transaction():
-                return await _exchange(connection, copy, history)
+                return await _exchange(connection, copy, history, minutes)
         finally:
             await connection.close(timeout=5)
     except Exception as error:
         raise explain(error, address) from error
 
 
-async def _exchange(connection: Any, copy: Path, history: str) -> Restored:
+async def _exchange(connection: Any, copy: Path, history: str, minutes: int) -> Restored:
     await connection.execute(SQL["lock_counter"])
     await connection.execute(SQL["clear"])
     with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as file:
@@ -97,7 +98,7 @@ async def _exchange(connection: Any, copy: Path, history: str) -> Restored:
         await connection.copy_records_to_table("log", records=_objects(file), columns=LOG)
     objects = await connection.fetchval(SQL["point_at_all"])
     await connection.execute(SQL["count_anew"], newest, objects)
-    epoch = await connection.fetchval(SQL["open_epoch"], 0, 0, history, EPOCH_JUMP, True)
+    epoch = await connection.fetchval(SQL["open_epoch"], 0, 0, history, EPOCH_JUMP * (1 + minutes), True)
     head = await connection.fetchrow(SQL["head"])
     return Restored(epoch, head["revision"], objects, None)
 
