@@ -10,6 +10,7 @@ that user cannot reach the programs (an environment below a private home), they 
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +68,23 @@ def bring() -> str:
             return f"installed ({DEBIAN})"
     why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return f"apt-get could not install it ({why}); its tests are skipped"
+
+
+@cache
+def _copied(programs: Path) -> Path:
+    """Copy what a wheel brought to where everybody can reach it, for as long as this process lives; return the programs' folder.
+
+    The programs look for their libraries beside the package (``../../../NAME.libs``, as auditwheel puts them).
+    """
+    home = Path(tempfile.mkdtemp(prefix="skpg-", dir=SHORT if SHORT.is_dir() else None))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    home.chmod(0o755)
+    install, package = programs.parent, programs.parent.parent
+    shutil.copytree(install, home / package.name / install.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, home / libraries.name, symlinks=True)
+    return home / package.name / install.name / programs.name
 
 
 class PostgreSql:
@@ -117,10 +136,7 @@ class PostgreSql:
             self.data.mkdir(mode=0o700)
             os.chown(self.data, self._user, -1)
             if not self._reachable():
-                home = self.folder / "programs"
-                shutil.copytree(self._bin.parent, home, symlinks=True)
-                home.chmod(0o755)
-                self._bin = home / self._bin.name
+                self._bin = _copied(self._bin)
         if self._copies is not None:
             source = ["-h", str(self._copies.folder), "-U", "skerry"]
             self._run([str(self._bin / "pg_basebackup"), *source, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync"])
