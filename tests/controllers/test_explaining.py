@@ -16,22 +16,26 @@ from skerry.client.kubeconfig import render
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.runtime.leases import LEASES
+from skerry.runtime.shares import Holding, lease_name, share_of
 from tests.controllers.conftest import Site
 from tests.controllers.test_cluster_lifecycle import KEY, NAME, SET, far_end, turn
 from tests.e2e.server import SKERRY
 
 Ask = Callable[..., Awaitable[str]]
-EPOCH = 7
 
 
 @pytest.fixture
 async def ask(site: Site, tmp_path: Path) -> Ask:
-    """Asks the command line about the cluster, as one whose controllers work under epoch 7."""
+    """Asks the command line about the cluster, while somebody works on its share."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_bytes(render(site.connection))
     await seed(site.client)
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "controllers", "namespace": SYSTEM_NAMESPACE}}
-    await site.client.create(LEASES, {**lease, "spec": {"holderIdentity": "one", "leaseTransitions": EPOCH}}, SYSTEM_NAMESPACE)
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": lease_name("sv-1"), "namespace": SYSTEM_NAMESPACE},
+    }
+    await site.client.create(LEASES, {**lease, "spec": {"holderIdentity": "one", "leaseTransitions": 7}}, SYSTEM_NAMESPACE)
 
     async def asked(verb: str, *options: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -59,6 +63,11 @@ async def order(site: Site) -> None:
     await site.create("nodepools", "NodePool", f"{NAME}.md-0", {"class": "node-pool", "replicas": 2})
 
 
+async def holding(site: Site) -> Holding:
+    lease = await site.client.get(LEASES, lease_name("sv-1"), SYSTEM_NAMESPACE)
+    return Holding({share_of("sv-1"): int(lease["metadata"]["resourceVersion"])})
+
+
 async def test_the_plan_is_printed_before_anybody_follows_it_and_nothing_is_written(site: Site, ask: Ask) -> None:
     await order(site)
     before = await site.get("clusters", NAME)
@@ -68,14 +77,13 @@ async def test_the_plan_is_printed_before_anybody_follows_it_and_nothing_is_writ
     assert "phase Provisioning" in said
     assert any(line.startswith(f"node pool {NAME}.md-0: ") for line in said)
     assert await site.get("clusters", NAME) == before
-    assert (await site.client.list(LEASES, SYSTEM_NAMESPACE))["items"][0]["spec"]["leaseTransitions"] == EPOCH
 
 
 async def test_what_is_explained_is_what_the_controller_then_does(site: Site, ask: Ask) -> None:
     await order(site)
     made: Any = json.loads(await ask("explain", "-o", "json"))
     [apply] = [each for each in made["actions"] if each["do"] == "ApplyManifestSet"]
-    await ClusterController(site.client, epoch=lambda: EPOCH).reconcile(KEY)
+    await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
     done = (await site.get("manifestsets", SET))["spec"]
     assert (apply["manifests"], apply["owner_epoch"]) == (done["manifests"], done["ownerEpoch"])
     assert (await site.get("clusters", NAME))["status"]["phase"] == made["status"]["phase"]
@@ -84,10 +92,10 @@ async def test_what_is_explained_is_what_the_controller_then_does(site: Site, as
 async def test_a_cluster_that_is_as_asked_needs_nothing(site: Site, ask: Ask) -> None:
     await order(site)
     for _ in range(3):
-        await ClusterController(site.client, epoch=lambda: EPOCH).reconcile(KEY)
+        await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
     await far_end(site)
     for _ in range(2):
-        await ClusterController(site.client, epoch=lambda: EPOCH).reconcile(KEY)
+        await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
     said = (await ask("explain")).splitlines()
     assert said[:2] == ["nothing to do", "phase Ready"]
 

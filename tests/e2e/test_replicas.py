@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ from skerry.client.kubeconfig import read
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.errors import AlreadyExists, ApiError, Expired, Forbidden, ServiceUnavailable, Unauthorized
 from skerry.machinery.resource import Json
+from skerry.runtime.leases import LEASES
+from skerry.runtime.shares import SHARE, SHARES
 from tests.e2e.server import SKERRY, Server, eventually
 from tests.store.databases import why_not
 
@@ -73,21 +76,21 @@ async def clients(replicas: list[Server]) -> AsyncIterator[list[HttpClient]]:
         yield [await stack.enter_async_context(HttpClient(read(server.kubeconfig))) for server in replicas]
 
 
-def transitions(server: Server) -> list[tuple[str, int]]:
-    """What a server says of the controllers' lease: ("took a lease" or "lost a lease", epoch)."""
-    lines = (json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{") and '"controllers"' in line)
-    return [(line["event"], line["epoch"]) for line in lines if line["event"] in {"took a lease", "lost a lease"}]
+def holdings(server: Server) -> list[list[int]]:
+    """The shares of the management clusters that a server says it works on, each time it says so."""
+    lines = (json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{") and "shares" in line)
+    return [line["shares"] for line in lines if line["event"] == "works on shares"]
 
 
-def owner_of(replicas: list[Server]) -> tuple[Server, Server, int]:
-    """The server that runs the controllers, the other one, and the epoch; both must run."""
-
-    def newest(server: Server) -> int:
-        return max((epoch for event, epoch in transitions(server) if event == "took a lease"), default=0)
-
-    eventually(lambda: any(map(newest, replicas)), 60, replicas[0].log)
-    owner, other = sorted(replicas, key=newest, reverse=True)
-    return owner, other, newest(owner)
+async def divided(client: HttpClient, among: int) -> dict[str, int]:
+    """Wait until so many divide all shares evenly; return the epoch of each share."""
+    async with asyncio.timeout(120):
+        while True:
+            leases = [each for each in (await client.list(LEASES, "skerry-system"))["items"] if each["metadata"]["name"].startswith(SHARE)]
+            held = Counter(each["spec"]["holderIdentity"] for each in leases)
+            if len(held) == among and list(held.values()) == [SHARES // among] * among:
+                return {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in leases}
+            await asyncio.sleep(0.2)
 
 
 async def test_what_is_written_at_one_is_seen_at_the_other_at_once_and_in_order(replicas: list[Server]) -> None:
@@ -151,10 +154,11 @@ def access(kind: str, name: str, spec: Json) -> Json:
     return {"apiVersion": "fleet.skerry.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-async def test_when_the_owner_of_the_controllers_is_killed_nothing_is_lost_and_the_other_takes_over(replicas: list[Server]) -> None:
-    owner, other, epoch = owner_of(replicas)
+async def test_when_a_server_is_killed_nothing_is_lost_and_the_other_does_its_share_of_the_work(replicas: list[Server]) -> None:
+    living_server, killed = replicas
     acknowledged: list[str] = []
-    async with clients([owner, other]) as (dying, living):
+    async with clients([killed, living_server]) as (dying, living):
+        before = await divided(living, 2)
         async with TaskOwner("writers") as writers, asyncio.timeout(120):
 
             async def write() -> None:
@@ -168,31 +172,34 @@ async def test_when_the_owner_of_the_controllers_is_killed_nothing_is_lost_and_t
             writing = writers.spawn(write(), "writer")
             while len(acknowledged) < WRITES:  # noqa: ASYNC110 another task's state
                 await asyncio.sleep(0.01)
-            owner.stop(signal.SIGKILL)
+            killed.stop(signal.SIGKILL)
             await writing
         there = {item["metadata"]["name"] for item in (await living.list(GROUPS))["items"]}
         assert set(acknowledged) <= there
         await living.create(GROUPS, group("after-the-kill"))
-    eventually(lambda: ("took a lease", epoch + 1) in transitions(other), 120, other.log)
-    owner.start()
-    async with clients([owner]) as (again,):
+        after = await divided(living, 1)
+        assert sum(after[share] > before[share] for share in before) == SHARES // 2, "what the other held already stays as it is"
+        eventually(lambda: holdings(living_server)[-1] == list(range(SHARES)), 60, living_server.log)
+        killed.start()
+        await divided(living, 2)
+    async with clients([killed]) as (again,):
         assert (await again.get(GROUPS, "after-the-kill"))["metadata"]["name"] == "after-the-kill"
 
 
-async def test_an_owner_that_stands_still_for_longer_than_its_lease_is_replaced_and_goes_on_as_the_second(replicas: list[Server]) -> None:
-    owner, other, epoch = owner_of(replicas)
-    owner.signal(signal.SIGSTOP)
-    async with clients([other]) as (living,):
+async def test_a_server_that_stands_still_for_longer_than_its_lease_loses_its_shares_and_joins_again(replicas: list[Server]) -> None:
+    living_server, still = replicas
+    async with clients(replicas) as (living, back):
+        before = await divided(living, 2)
+        still.signal(signal.SIGSTOP)
         await living.create(GROUPS, group("while-it-stood-still"))
-    eventually(lambda: ("took a lease", epoch + 1) in transitions(other), 120, other.log)
-    owner.signal(signal.SIGCONT)
-    eventually(lambda: ("lost a lease", epoch) in transitions(owner), 120, owner.log)
-    async with clients([owner, other]) as (back, living):
+        taken = await divided(living, 1)
+        assert all(taken[share] >= before[share] for share in before)
+        still.signal(signal.SIGCONT)
         assert (await back.get(GROUPS, "while-it-stood-still"))["metadata"]["name"] == "while-it-stood-still"
         made = await back.create(GROUPS, group("afterwards"))
         assert (await living.get(GROUPS, "afterwards"))["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
-        lease = await living.get(Ref("coordination.k8s.io", "v1", "leases"), "controllers", "skerry-system")
-    assert lease["spec"]["leaseTransitions"] == epoch + 1
+        await divided(living, 2)
+    eventually(lambda: sorted(holdings(living_server)[-1] + holdings(still)[-1]) == list(range(SHARES)), 60, still.log)
 
 
 async def test_an_agent_is_reached_from_every_server_until_the_one_that_it_dialled_is_gone(replicas: list[Server]) -> None:

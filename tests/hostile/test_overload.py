@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from skerry.restapi.aside import MOST_WAITING
 from skerry.restapi.crowd import Limits
+from skerry.runtime.shares import MEMBER, SHARE
 from tests.hostile.caller import CONFIGMAPS, STATISTICS, Answer, Hostile, Line, config_map
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/skerry-system/leases"
@@ -59,8 +60,9 @@ def test_ordinary_callers_are_asked_to_come_again_while_components_and_health_pa
     crowd = hostile.statistics()["api"]["crowd"]
     assert crowd["refused"] > 0
     assert (crowd["seated"], crowd["waiting"], crowd["body_bytes"]) == (0, 0, 0)
-    lease = hostile.ask("GET", f"{LEASES}/controllers").json["spec"]
-    assert lease["holderIdentity"]
+    leases = {each["metadata"]["name"]: each["spec"] for each in hostile.ask("GET", LEASES).json["items"]}
+    [member] = [spec["holderIdentity"] for name, spec in leases.items() if name.startswith(MEMBER)]
+    assert {spec["holderIdentity"] for name, spec in leases.items() if name.startswith(SHARE)} == {member}
 
 
 def test_more_large_objects_than_can_be_worked_on_are_refused_while_small_ones_are_served(hostile: Hostile) -> None:

@@ -33,13 +33,14 @@ def explain_cluster(name: Name, namespace: Namespace, kubeconfig: Kubeconfig = K
     from skerry.kit.clock import rfc3339
     from skerry.machinery.errors import BadRequest
     from skerry.runtime.leases import LEASES
+    from skerry.runtime.shares import lease_name
 
     async def question(client: Client) -> Any:
         if name.count(".") != 1:
             raise BadRequest(f"{name} is no cluster's name: it has the form PROVISIONER.NAME")
         await client.get(CLUSTERS, name, namespace)
-        lease = await client.get(LEASES, "controllers", SYSTEM_NAMESPACE)
-        look = await gather(client, f"{namespace}/{name}", int(lease["spec"]["leaseTransitions"]))
+        lease = await client.get(LEASES, lease_name(namespace), SYSTEM_NAMESPACE)
+        look = await gather(client, f"{namespace}/{name}", int(lease["metadata"]["resourceVersion"]))
         return plan(look.world, rfc3339(datetime.now(UTC)))
 
     made = ask(kubeconfig, question)

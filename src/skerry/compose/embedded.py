@@ -26,7 +26,7 @@ from skerry.client.kubeconfig import render
 from skerry.compose.assembly import assembled
 from skerry.compose.database import opened, replica
 from skerry.compose.encryption import encrypted, offer_keys
-from skerry.compose.link import Options, controllers, free_lease, gateway
+from skerry.compose.link import Options, controllers, free_shares, gateway
 from skerry.compose.settings import ServerSettings
 from skerry.compose.statistics import offer_statistics
 from skerry.gateway.front import Front
@@ -124,7 +124,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
         await seed(client)
         if not settings.shared:
-            await free_lease(client)  # the lock on the database proves that its former holder is gone
+            await free_shares(client)  # the lock on the database proves that their former holder is gone
         identity = replica(settings.data) if settings.shared else ""
         options = Options(
             identity=identity, host=_bracketed(settings.host), port=settings.gateway_port, known_as=_bracketed(settings.known_as)

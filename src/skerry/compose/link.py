@@ -1,19 +1,15 @@
 """The gateway and the lifecycle controllers of one process, built around a client of the API.
 
-Controllers run under a lease: its epoch is what every command to an agent carries, so that
-whatever a former owner still sends is refused at the far end.
+Controllers work on shares of the management clusters: the epoch of a share is what every command to an agent carries, so
+that whatever a former owner still sends is refused at the far end.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import partial
 
-from skerry.client.contract import PatchKind
 from skerry.client.http import HttpClient
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
@@ -30,14 +26,12 @@ from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
-from skerry.kit.log import get
-from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, KeyPair
 from skerry.restapi.server import ApiServer
 from skerry.runtime.controller import Controller, Source
 from skerry.runtime.informer import Informer
-from skerry.runtime.leases import LEASES, LeaseHolder
+from skerry.runtime.shares import Holding, bury_all, work_on_shares
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.session import HEARTBEAT_SECONDS, MISSED_BEATS
@@ -49,10 +43,6 @@ SUBSCRIBED = {
     "kubernetes.vmware.com": ("kubernetesreleases",),
 }
 """What every agent reports: the objects of Cluster API, and the releases of Tanzu where there are any."""
-
-LEASE = "controllers"
-
-log = get("compose.link")
 
 
 def _subscription() -> pb.Subscribe:
@@ -158,21 +148,18 @@ async def gateway(
         await server.stop(grace=1)
 
 
-async def free_lease(client: HttpClient) -> None:
-    """Take the controllers' lease from a holder that is known to be gone; its epoch stays, so that the next one is higher."""
-    with contextlib.suppress(NotFound):
-        await client.patch(LEASES, LEASE, SYSTEM_NAMESPACE, PatchKind.MERGE, {"spec": {"holderIdentity": None}}, manager="skerry")
+async def free_shares(client: HttpClient) -> None:
+    """Take the controllers' shares from holders that are known to be gone."""
+    await bury_all(client, SYSTEM_NAMESPACE)
 
 
 async def controllers(client: HttpClient, clock: Clock) -> None:
-    """Run the controllers whenever this process holds their lease, until cancelled."""
-    while True:
-        holder = LeaseHolder(client, SYSTEM_NAMESPACE, LEASE, secrets.token_hex(8), clock)
-        async with holder.held() as ownership, TaskOwner("controllers") as owner:
-            epoch = partial(getattr, ownership, "epoch")
-            owner.spawn(PlacesController(client, epoch=epoch, clock=clock).run(), "places")
-            owner.spawn(MirrorController(client, clock=clock).run(), "mirror")
-            owner.spawn(ClusterController(client, epoch=epoch, clock=clock).run(), "clusters")
-            await ownership.lost.wait()
-            log.warning("lost the controllers' lease; another replica goes on")
-        await asyncio.sleep(0)
+    """Run the controllers for the management clusters that fall to this process, until cancelled."""
+
+    async def run(holding: Holding) -> None:
+        async with TaskOwner("controllers") as owner:
+            owner.spawn(PlacesController(client, holding=holding, clock=clock).run(), "places")
+            owner.spawn(MirrorController(client, holding=holding, clock=clock).run(), "mirror")
+            await ClusterController(client, holding=holding, clock=clock).run()
+
+    await work_on_shares(client, SYSTEM_NAMESPACE, clock, run)

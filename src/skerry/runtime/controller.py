@@ -44,12 +44,20 @@ class Controller:
     """One reconciler and what feeds it. The first source is the kind that is reconciled: scans go over its keys."""
 
     def __init__(
-        self, name: str, sources: list[Source], reconcile: Reconcile, *, options: Options | None = None, clock: Clock | None = None
+        self,
+        name: str,
+        sources: list[Source],
+        reconcile: Reconcile,
+        *,
+        mine: Callable[[str], bool] = lambda _: True,
+        options: Options | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """Wire the parts; nothing runs yet."""
+        """Wire the parts; nothing runs yet. Only keys that are ``mine`` are worked on."""
         self.name = name
         self._sources = sources
         self._reconcile = reconcile
+        self._mine = mine
         self._options = options or Options()
         self._clock = clock or SystemClock()
         self.queue = WorkQueue(self._clock, name)
@@ -58,10 +66,13 @@ class Controller:
 
     def _listener(self, source: Source) -> Callable[[str], None]:
         def tell(key: str) -> None:
-            for each in source.keys(key):
-                self.queue.add(each)
+            self._add(source.keys(key))
 
         return tell
+
+    def _add(self, keys: Iterable[str]) -> None:
+        for key in filter(self._mine, keys):
+            self.queue.add(key)
 
     async def run(self) -> None:
         """Work until cancelled. The informers are run by whoever owns them."""
@@ -71,8 +82,7 @@ class Controller:
             for number in range(self._options.workers):
                 owner.spawn(self._work(), f"worker-{number}")
             while True:
-                for key in self._sources[0].informer.known():
-                    self.queue.add(key)
+                self._add(self._sources[0].informer.known())
                 await self._clock.sleep(self._options.scan_every)
 
     async def _work(self) -> None:

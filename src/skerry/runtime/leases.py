@@ -1,10 +1,9 @@
-"""Who works on what: a Lease per share of the work, with an epoch that grows whenever it changes hands.
+"""A Lease that one process holds at a time, with an epoch that grows whenever it changes hands.
 
 * A lease that nobody holds, or that has not been renewed for its duration *by this replica's
   own observation*, may be taken: clocks of replicas are never compared.
 * Every write carries the revision that was read, so of two that reach for it one gets it.
-* Taking it counts ``leaseTransitions`` up; that number is the owner's epoch. Commands carry it,
-  and whoever obeys them refuses a lower one: a holder that does not know yet that it lost is harmless.
+* Taking it counts ``leaseTransitions`` up; that number is the owner's epoch.
 * A holder stops before its lease can be taken: it gives up when it could not renew for two
   thirds of the duration.
 * Leaving the block releases the lease, so that the next one need not wait.

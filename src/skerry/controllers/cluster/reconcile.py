@@ -8,7 +8,7 @@ on a new spec. Retries are the queue's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -43,6 +43,7 @@ from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.events import Recorder, changed
 from skerry.runtime.informer import Informer
+from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-lifecycle"
 log = get("controllers.cluster")
@@ -50,13 +51,13 @@ _KINDS = {"clusters": refs.CLUSTERS, "nodepools": refs.POOLS}
 
 
 class ClusterController:
-    """Makes, changes and removes clusters and their node pools. ``epoch`` names the ownership that commands are sent under."""
+    """Makes, changes and removes clusters and their node pools. ``holding`` says which, and under which epoch."""
 
     def __init__(
-        self, client: Client, *, epoch: Callable[[], int] = lambda: 1, clock: Clock | None = None, options: Options | None = None
+        self, client: Client, *, holding: Holding = EVERYTHING, clock: Clock | None = None, options: Options | None = None
     ) -> None:
         """Nothing happens before ``run``."""
-        self._client, self._epoch, self._clock = client, epoch, clock or SystemClock()
+        self._client, self._holding, self._clock = client, holding, clock or SystemClock()
         self._options, self._recorder = options, Recorder(client, MANAGER, self._clock)
         self._informers = {
             ref.plural: Informer(client, ref)
@@ -79,11 +80,12 @@ class ClusterController:
             for name, informer in found.items():
                 owner.spawn(informer.run(), name)
             owner.spawn(self._recorder.run(), "events")
-            await Controller("cluster", sources, self.reconcile, options=self._options, clock=self._clock).run()
+            controller = Controller("cluster", sources, self.reconcile, mine=self._holding.covers, options=self._options, clock=self._clock)
+            await controller.run()
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one cluster (``namespace/provisioner.name``) to what is asked for; returns when to look again, in seconds."""
-        look = await gather(self._client, key, self._epoch(), self._copy)
+        look = await gather(self._client, key, self._holding.epoch(key.partition("/")[0]), self._copy)
         made = plan(look.world, rfc3339(self._clock.now()))
         try:
             await self._act(look, made)

@@ -14,6 +14,7 @@ from skerry.machinery.errors import AlreadyExists, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.informer import Informer
+from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-mirror"
 OBSERVED = Ref(GROUP, VERSION, "observedobjects")
@@ -25,9 +26,11 @@ MIRRORED = {plural: Ref(GROUP, VERSION, plural) for plural in ("clusterclasses",
 class MirrorController:
     """Mirrors what management clusters offer."""
 
-    def __init__(self, client: Client, *, clock: Clock | None = None, options: Options | None = None) -> None:
-        """Nothing happens before ``run``."""
-        self._client, self._clock, self._options = client, clock, options
+    def __init__(
+        self, client: Client, *, holding: Holding = EVERYTHING, clock: Clock | None = None, options: Options | None = None
+    ) -> None:
+        """Nothing happens before ``run``. ``holding`` says which management clusters are mirrored."""
+        self._client, self._holding, self._clock, self._options = client, holding, clock, options
         self._management, self._observed = Informer(client, MANAGEMENT), Informer(client, OBSERVED)
 
     async def run(self) -> None:
@@ -36,7 +39,8 @@ class MirrorController:
         async with TaskOwner("mirror controller") as owner:
             owner.spawn(self._management.run(), "managementclusters")
             owner.spawn(self._observed.run(), "observedobjects")
-            await Controller("mirror", sources, self.reconcile, options=self._options, clock=self._clock).run()
+            controller = Controller("mirror", sources, self.reconcile, mine=self._holding.covers, options=self._options, clock=self._clock)
+            await controller.run()
 
     async def reconcile(self, name: str) -> float | None:
         """Mirror one management cluster; looks again only when something changes, or at the next scan."""

@@ -7,7 +7,7 @@ others are kept, and the write carries the revision that was read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from skerry.machinery.resource import Json
 from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.informer import Informer
+from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-places"
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
@@ -40,10 +41,10 @@ class PlacesController:
     """Gives management clusters their namespaces and provisioners theirs."""
 
     def __init__(
-        self, client: Client, *, epoch: Callable[[], int] = lambda: 1, clock: Clock | None = None, options: Options | None = None
+        self, client: Client, *, holding: Holding = EVERYTHING, clock: Clock | None = None, options: Options | None = None
     ) -> None:
-        """Nothing happens before ``run``. ``epoch`` names the ownership that commands are sent under."""
-        self._client, self._epoch, self._clock, self._options = client, epoch, clock or SystemClock(), options
+        """Nothing happens before ``run``. ``holding`` says what is worked on, and under which epoch."""
+        self._client, self._holding, self._clock, self._options = client, holding, clock or SystemClock(), options
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -62,9 +63,15 @@ class PlacesController:
         async with TaskOwner("places") as owner:
             for name, informer in informers.items():
                 owner.spawn(informer.run(), name)
-            second = Controller("provisioners", rooms, self.reconcile_provisioner, options=self._options, clock=self._clock)
-            owner.spawn(second.run(), "provisioner controller")
-            await Controller("managementclusters", places, self.reconcile_management, options=self._options, clock=self._clock).run()
+            made = [
+                Controller(name, sources, reconcile, mine=self._holding.covers, options=self._options, clock=self._clock)
+                for name, sources, reconcile in (
+                    ("managementclusters", places, self.reconcile_management),
+                    ("provisioners", rooms, self.reconcile_provisioner),
+                )
+            ]
+            owner.spawn(made[1].run(), "provisioner controller")
+            await made[0].run()
 
     async def reconcile_management(self, name: str) -> float | None:
         """Bring one ManagementCluster to what is asked for."""
@@ -105,8 +112,9 @@ class PlacesController:
         decision = provisioner(typed, sent, clusters=[each["metadata"]["name"] for each in clusters], seen=seen)
         if decision.do == "send":
             found = await self._hold(PROVISIONERS, found)
-            body = namespace_set(typed, self._epoch())
-            if sent is None or sent.spec.owner_epoch < self._epoch() or sent.spec.manifests != body["spec"]["manifests"]:
+            epoch = self._holding.epoch(namespace)
+            body = namespace_set(typed, epoch)
+            if sent is None or sent.spec.owner_epoch < epoch or sent.spec.manifests != body["spec"]["manifests"]:
                 await self._client.apply(SETS, body, manager=MANAGER, force=True)
         elif decision.do == "withdraw" and sent is not None and not sent.metadata.deletion_timestamp:
             await self._client.delete(SETS, set_name(name), namespace)
