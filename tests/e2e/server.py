@@ -68,7 +68,11 @@ class Server:
     def gone(self) -> int:
         """Wait for the end; returns the exit code."""
         assert self.process is not None
-        return self.process.wait(60)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired as error:
+            self.process.kill()
+            raise AssertionError(f"it did not stop: {self.log.read_text()[-6000:]}") from error
 
     def kubectl(self, *arguments: str, peer: str = "kubernetes", ok: bool = True, stdin: str | None = None) -> str:
         command = [str(program(peer, "kubectl")), *arguments]

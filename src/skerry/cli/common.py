@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 KUBECONFIG = Path(".skerry/admin.kubeconfig")
 PATIENCE_SECONDS = 0.5
 SAME_SECONDS = 1.0
+LONG_SECONDS = 20.0
+"""After so long a process that was told to stop should have: the longest grace in it is ten seconds."""
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,7 +74,7 @@ def fail(why: object) -> NoReturn:
 
 
 def on_stop(tell: Callable[[], object]) -> None:
-    """Call ``tell`` at the first SIGTERM or Ctrl-C; a second one ends the process at once.
+    """Call ``tell`` at the first SIGTERM or Ctrl-C; a second one ends the process at once. If the end takes long, what keeps it is logged.
 
     What comes within a second is the first one again: a terminal tells every process of a group, and a launcher
     among them passes on what it was told.
@@ -90,10 +93,24 @@ def on_stop(tell: Callable[[], object]) -> None:
         for number in STOPPING:
             loop.remove_signal_handler(number)
             signal.signal(number, again)
+        loop.call_later(LONG_SECONDS, tell_what_runs)
+        faulthandler.dump_traceback_later(LONG_SECONDS + SAME_SECONDS)  # where no task runs, a thread does
         tell()
 
     for number in STOPPING:
         loop.add_signal_handler(number, first)
+
+
+def tell_what_runs() -> None:
+    """Log every task of this event loop with the place where it waits: for a process that should have stopped by now."""
+    from skerry.kit.log import get
+
+    places = {}
+    for task in asyncio.all_tasks():
+        stack = task.get_stack(limit=1)
+        where = f"{stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else "nowhere"
+        places[task.get_name()] = f"{where}{', cancelled' if task.cancelling() else ''}"
+    get("cli").warning("has not stopped yet", tasks=places)
 
 
 def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
