@@ -165,3 +165,17 @@ async def test_a_pulse_wakes_all_who_wait_and_survives_one_that_gave_up() -> Non
         pulse.beat()
         async with asyncio.timeout(60):
             assert await waiting[0] == await waiting[2] == 1
+
+
+async def test_a_task_whose_timeout_runs_out_just_when_the_block_is_left_is_ended_all_the_same() -> None:
+    async def surviving() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(60), TaskOwner("test") as owner:
+        task = owner.spawn(surviving(), "surviving")
+        while not task.cancelling():  # noqa: ASYNC110 no event tells of the moment
+            await asyncio.sleep(0)
+    assert task.cancelled()

@@ -107,10 +107,17 @@ def tell_what_runs() -> None:
 
     places = {}
     for task in asyncio.all_tasks():
-        stack = task.get_stack(limit=1)
-        where = f"{stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else "nowhere"
-        places[task.get_name()] = f"{where}{', cancelled' if task.cancelling() else ''}"
+        places[task.get_name()] = f"{_place(task.get_coro())}{', cancelled' if task.cancelling() else ''}"
     get("cli").warning("has not stopped yet", tasks=places)
+
+
+def _place(waiting: Any) -> str:
+    """Where a coroutine waits: the innermost line of Python."""
+    where = "nowhere"
+    while frame := getattr(waiting, "cr_frame", None):
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        waiting = waiting.cr_await
+    return where
 
 
 def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:

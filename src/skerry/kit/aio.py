@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+EXPIRING_SECONDS = 0.02
+"""How often a task is looked at again that was being cancelled already: by somebody, or by a timeout that it survives."""
 
 
 class TaskOwner:
@@ -52,13 +54,16 @@ class TaskOwner:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._leaving = True
-        for task in self._tasks:
-            if not task.cancelling():  # a second cancellation would interrupt the clean-up after the first
-                task.cancel()
+        told: set[asyncio.Task[Any]] = set()
         while self._tasks:  # until the group has heard of each: so it cancels nobody any more when it is left
             running = [task for task in self._tasks if not task.done()]
+            for task in running:
+                if task not in told and not task.cancelling():  # a second cancellation would interrupt the clean-up after the first
+                    told.add(task)
+                    task.cancel()
+            again = None if told.issuperset(running) else EXPIRING_SECONDS
             try:
-                await (asyncio.wait(running) if running else asyncio.sleep(0))
+                await (asyncio.wait(running, timeout=again) if running else asyncio.sleep(0))
             except asyncio.CancelledError:  # it is counted, and raised when all have ended
                 for task in running:
                     task.cancel()
