@@ -18,9 +18,9 @@ from tests.access.test_audit import ASKED, Decision
 from tests.e2e.server import eventually
 
 
-def written(count: int) -> list[bytes]:
+def written(count: int, begin: int = 0) -> list[bytes]:
     lines, head = [], chain.Head()
-    for number in range(count):
+    for number in range(begin, begin + count):
         line, head = chain.linked(json.dumps({"id": number}).encode(), head)
         lines.append(line)
     return lines
@@ -63,6 +63,8 @@ def test_a_lost_end_is_found_by_the_head_and_by_a_noted_hash() -> None:
     assert chain.verify(lines[:3]).whole, "nothing in the rest tells"
     assert "the end is missing" in chain.verify(lines[:3], last[0]).findings[0].text
     assert "noted" in chain.verify(lines[:3], noted=last[0].hash).findings[0].text
+    swapped = written(9, begin=50)
+    assert "the log was swapped" in chain.verify(swapped, last[0]).findings[0].text
     before = chain.read(lines[3])
     assert before is not None
     forged = [*lines[:4], chain.linked(b'{"id":99}', before[0])[0]]
@@ -122,7 +124,7 @@ def test_the_parts_of_a_rotated_log_are_one_chain(tmp_path: Path) -> None:
     assert run(app, ["audit", "verify", str(older)]).exit_code == 0, "without its head it ends where it ends"
 
 
-@pytest.mark.parametrize("damage", ["", "change", "cut"])
+@pytest.mark.parametrize("damage", ["", "change", "cut", "headless"])
 def test_the_command_says_what_it_found_and_fails_where_something_is_wrong(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "audit.jsonl"
     audit = AuditFile(path, Standing())
@@ -131,10 +133,17 @@ def test_the_command_says_what_it_found_and_fails_where_something_is_wrong(tmp_p
     audit.close()
     if damage == "change":
         path.write_text(path.read_text().replace('"user":"admin"', '"user":"other"', 1))
+    elif damage == "headless":
+        head_path(path).unlink()
     elif damage == "cut":
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     done = CliRunner().invoke(app, ["audit", "verify", str(path), "-o", "json"])
     found = json.loads(done.stdout)
-    assert (done.exit_code, found["whole"]) == ((0, True) if not damage else (1, False))
-    said = {"": "whole: 4 records", "change": "line 1 is not as it was written", "cut": "ends at record 2, but 4 were written"}
+    assert (done.exit_code, found["whole"]) == ((0, True) if damage in {"", "headless"} else (1, False))
+    said = {
+        "": "whole: 4 records",
+        "headless": "cannot be told",
+        "change": "line 1 is not as it was written",
+        "cut": "ends at record 2, but 4 were written",
+    }
     assert said[damage] in CliRunner().invoke(app, ["audit", "verify", str(path)]).stdout

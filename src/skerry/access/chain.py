@@ -110,12 +110,12 @@ def verify(lines: Iterable[bytes], head: Head | None = None, noted: str = "", af
         findings += _misfit(number, last, found, before, after)
         last, fitting = found, fitting + 1
         met = met or found.hash == noted
+        if head is not None and found.number == head.number and found.hash != head.hash:
+            findings.append(Finding(number, "is not the record that was written under its number: the log was swapped"))
     if torn is not None:
         findings.append(torn)
     if head is not None and head.number > last.number:
         findings.append(Finding(0, f"ends at record {last.number}, but {head.number} were written: the end is missing"))
-    elif head is not None and head.number == last.number and head.hash != last.hash:
-        findings.append(Finding(0, "does not end with the record that was written last"))
     if not met:
         findings.append(Finding(0, "does not hold the record whose hash was noted"))
     return Verdict(fitting, last, tuple(findings))

@@ -11,6 +11,10 @@ import typer
 
 from skerry.cli.common import Form, Output, fail, show
 
+HEADLESS = (
+    "has no .head beside it: whether records were cut off its end cannot be told; compare the last hash with one that you noted (--noted)"
+)
+
 audit_app = typer.Typer(help="Look at the audit log.", no_args_is_help=True)
 
 
@@ -31,14 +35,18 @@ def verify(
     The end is known from the last file's .head, which the server keeps beside the log, and from a hash that you noted elsewhere.
     """
     from skerry.access.audit import head_beside
+    from skerry.access.chain import Finding
     from skerry.access.chain import verify as check
 
     places: dict[str, int] = {}
     try:
         with fileinput.input(files, mode="rb") as lines:
-            verdict = check(_noting_where(lines, places), head_beside(files[-1]), noted, after)
+            head = head_beside(files[-1])
+            verdict = check(_noting_where(lines, places), head, noted, after)
     except OSError as error:
         fail(error)
+    if head is None:
+        verdict = verdict._replace(findings=(*verdict.findings, Finding(0, HEADLESS, bad=False)))
     found = [f"{_shown(places, each.line)} {each.text}" if each.line else f"the log {each.text}" for each in verdict.findings]
     state = "whole" if verdict.whole else "NOT WHOLE"
     value = {
