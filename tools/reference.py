@@ -105,9 +105,10 @@ def _kind(resource: Resource) -> Iterator[str]:
 
 
 def _named(resource: Resource) -> Iterator[str]:
-    kinds = {each.key: each.kind for each in catalogue.FLEET}
+    kinds = {each.key: each.kind for each in (*catalogue.CORE, *catalogue.FLEET)}
     for each in resource.references:
-        yield f"its {kinds[each.to]} (`{each.path}`{', which must be there' if each.demanded else ''})"
+        only = f", where `{each.where[0]}` is `{each.where[1]}`" if each.where else ""
+        yield f"its {kinds[each.to]} (`{each.path}`{', which must be there' if each.demanded else ''}{only})"
 
 
 def _fields(path: str, schema: Json, *, required: bool) -> Iterator[str]:

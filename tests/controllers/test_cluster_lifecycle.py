@@ -296,9 +296,17 @@ async def test_a_deletion_waits_for_an_agent_that_is_away_unless_it_is_forced(si
     assert ready(cluster) == ("Deleting", "False", "AgentAway")
     assert FORCE in cluster["status"]["conditions"][0]["message"]
 
+    bindings = {}
+    for place in ("sv-1", "sv-2"):
+        scope = {"kind": "Cluster", "name": NAME, "namespace": place}
+        bindings[place] = {"roleRef": {"name": "cluster.view"}, "scope": scope}
+        await site.create("rolebindings", "RoleBinding", place, bindings[place], "")
     await site.client.patch(CLUSTERS, NAME, "sv-1", PatchKind.MERGE, {"metadata": {"annotations": {FORCE: "true"}}})
     for _ in range(4):
         await ClusterController(site.client).reconcile(KEY)
     for plural, name in (("clusters", NAME), ("manifestsets", SET), ("nodepools", f"{NAME}.md-0")):
         with pytest.raises(NotFound):
             await site.get(plural, name)
+    with pytest.raises(NotFound):
+        await site.get("rolebindings", "sv-1", "")
+    assert await site.get("rolebindings", "sv-2", ""), "another cluster of the same name"

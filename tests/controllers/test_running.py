@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from skerry.controllers.cluster.reconcile import ClusterController
-from skerry.controllers.places.reconcile import MANAGEMENT, PlacesController
+from skerry.controllers.places.reconcile import MANAGEMENT, NAMESPACES, PROVISIONERS, PlacesController
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
-from skerry.machinery.errors import NotFound
+from skerry.machinery.errors import Conflict, Forbidden, NotFound
 from skerry.runtime.leases import LEASES, LeaseHolder, Options
 from skerry.runtime.namespaces import NamespaceController
 from tests.controllers.conftest import Site
@@ -78,9 +80,12 @@ async def test_a_built_in_place_that_somebody_deletes_comes_back(site: Site) -> 
 
         await eventually(held)
         first = await site.get("provisioners", "attached", "attached")
-        await site.client.delete(MANAGEMENT, "attached")
+        with pytest.raises(Forbidden, match="built in"):
+            await site.client.delete(MANAGEMENT, "attached")
+        with pytest.raises(Conflict, match="in use by 1 managementcluster"):
+            await site.client.delete(NAMESPACES, "attached")
+        await site.client.delete(PROVISIONERS, "attached", "attached")
         await eventually(there)
-        assert not (await site.get("managementclusters", "attached", ""))["metadata"].get("deletionTimestamp")
 
 
 async def test_a_new_cluster_wakes_the_controller_and_its_manifests_are_sent(site: Site) -> None:

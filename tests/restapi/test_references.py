@@ -26,6 +26,10 @@ async def made(call: Caller, plural: str, name: str, spec: dict[str, Any] | None
     return await call("POST", at(plural), body, **query)
 
 
+def bound(kind: str, name: str) -> dict[str, Any]:
+    return {"roleRef": {"name": "organization.view"}, "scope": {"kind": kind, "name": name}}
+
+
 @pytest.mark.parametrize(
     ("plural", "name", "holder", "holder_name", "spec", "said"),
     [
@@ -43,6 +47,10 @@ async def made(call: Caller, plural: str, name: str, spec: dict[str, Any] | None
         ("workspaces", "web", "managednamespaces", "p.a.x", {"workspace": "web"}, "spec.workspace=web)"),
         ("proxyconfigurations", "out", "clusters", "p.a", {**CLUSTER, "proxy": {"configuration": "out"}}, "get clusters -A)"),
         ("imageregistries", "own", "clusters", "p.a", {**CLUSTER, "imageRegistry": {"name": "own"}}, "get clusters -A)"),
+        *(
+            (f"{kind.lower()}s", "x", "rolebindings", "b", bound(kind, "x"), "spec.scope.name=x)")
+            for kind in ("ClusterGroup", "Workspace", "ManagementCluster", "Credential")
+        ),
         ("credentials", "key", "imageregistries", "own", {"host": "r.example.org", "credential": "key"}, "spec.credential=key)"),
         ("credentials", "key", "proxyconfigurations", "out", {"http": "http://p", "credential": "key"}, "spec.credential=key)"),
     ],
@@ -66,6 +74,22 @@ async def test_what_is_named_is_not_deleted(
     assert (await call("DELETE", at(plural))).code == 409, "not as one of many, either"
     assert (await call("DELETE", at(holder, holder_name))).code == 200
     assert (await call("DELETE", at(plural, name))).code == 200
+
+
+async def test_a_binding_holds_the_object_of_its_scope_and_no_other_of_its_name(call: Caller) -> None:
+    assert (await made(call, "clustergroups", "x")).code == 201
+    assert (await made(call, "rolebindings", "b", bound("Workspace", "x"))).code == 201, "the workspace may come later"
+    assert (await call("DELETE", at("clustergroups", "x"))).code == 200
+
+
+async def test_the_namespace_of_a_management_cluster_goes_with_it_and_not_before(call: Caller) -> None:
+    held = {"apiVersion": "fleet.skerry.dev/v1alpha1", "kind": "ManagementCluster"}
+    metadata = {"name": "ns", "finalizers": ["example.com/wait"]}
+    assert (await call("POST", at("managementclusters"), {**held, "metadata": metadata})).code == 201
+    refused = await call("DELETE", f"{NAMESPACES}/ns")
+    assert (refused.code, "it is in use by 1 managementcluster (kubectl get " in refused.json["message"]) == (409, True)
+    assert (await call("DELETE", at("managementclusters", "ns"))).code == 200
+    assert (await call("DELETE", f"{NAMESPACES}/ns")).code == 200, "it is on its way out itself"
 
 
 async def test_one_of_several_names_holds_a_trust_bundle(call: Caller) -> None:

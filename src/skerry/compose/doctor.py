@@ -23,8 +23,8 @@ from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import KubeconfigError, read
 from skerry.compose.encryption import MARK
 from skerry.compose.settings import ServerSettings
-from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.machinery.errors import ApiError
 from skerry.machinery.resource import Json
 from skerry.pki.chain import Shown, chain

@@ -15,8 +15,8 @@ from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.presence import EVERY_SECONDS, Presence
 from skerry.gateway.routes import Route, Routes
-from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json

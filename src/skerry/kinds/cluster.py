@@ -18,6 +18,7 @@ from msgspec import field
 
 from skerry.kinds import pem
 from skerry.kinds.common import GROUP, VERSION, Component, Conditions, Counts, Metadata, Shape, Variable
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.places import proxy_causes, registry_problem, told
 from skerry.kinds.rules import bad, immutable, missing, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
@@ -26,9 +27,6 @@ from skerry.machinery.errors import Cause
 from skerry.machinery.names import label_problems
 from skerry.machinery.resource import Column, Look, Reference, Resource
 from skerry.machinery.schema import Schema
-
-BUILTIN = ("attached", "eks", "aks")
-"""Provisioners whose clusters are not made from a cluster class."""
 
 Phase = Literal["Pending", "Provisioning", "Ready", "Scaling", "Upgrading", "Degraded", "Failed", "Deleting", "Unknown"]
 
@@ -234,4 +232,4 @@ RESOURCE = Resource(
     advice=(advice,),
 )
 
-__all__ = ["BUILTIN", "RESOURCE", "Cluster", "ClusterSpec", "ClusterStatus", "Component"]
+__all__ = ["RESOURCE", "Cluster", "ClusterSpec", "ClusterStatus", "Component"]

@@ -17,6 +17,9 @@ from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.resource import Column, Reference, Resource
 from skerry.machinery.schema import Schema
 
+BUILTIN = ("attached", "eks", "aks")
+"""Management clusters that are always there, each with one provisioner of its name: no Cluster API makes their clusters."""
+
 PROXY_PREFIX = "/k8s/"
 """Where a management cluster's own API is at the front door; its name follows, then the path at that API."""
 
@@ -79,6 +82,10 @@ RESOURCE = Resource(
         Column("Gateway", ".status.agent.gateway", priority=1, description="The server that holds the agent, where there may be several"),
         Column("Message", '.status.conditions[?(@.type=="Connected")].message', priority=1),
     ),
-    references=(Reference("spec.defaultClusterGroup", f"clustergroups.{GROUP}", demanded=True),),
+    references=(
+        Reference("spec.defaultClusterGroup", f"clustergroups.{GROUP}", demanded=True),
+        Reference("metadata.name", "namespaces"),
+    ),
+    built_in=frozenset(BUILTIN),
     rules=(label_rule, not_named("kube-.*", "skerry-.*", "default"), immutable("spec.provider")),
 )

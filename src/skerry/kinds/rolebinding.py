@@ -2,7 +2,8 @@
 
 Organization > ClusterGroup > Cluster with its node pools; Organization > Workspace;
 Organization > ManagementCluster > everything in its namespace; Organization > Credential.
-Role and scope never change: a binding that shall say something else is another binding.
+Role and scope never change: a binding that shall say something else is another binding. A scope cannot be deleted while
+a role is bound on it: the rights would hold again for a new object of its name. Bindings on a cluster go with it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from skerry.kinds.rules import bad, immutable, missing
 from skerry.kinds.shape import doc, structural
 from skerry.machinery import causes
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Json, Look, Resource
+from skerry.machinery.resource import Column, Json, Look, Reference, Resource
 from skerry.machinery.schema import Schema
 
 ScopeKind = Literal["Organization", "ClusterGroup", "Cluster", "Workspace", "ManagementCluster", "Credential"]
@@ -108,6 +109,10 @@ RESOURCE = Resource(
         Column("Scope", ".spec.scope", description="Where the role holds", value=_scope),
         Column("Subjects", ".spec.subjects", description="Who has the role", value=_subjects),
         Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
+    references=tuple(
+        Reference("spec.scope.name", f"{kind.lower()}s.{GROUP}", where=("spec.scope.kind", kind))
+        for kind in ("ClusterGroup", "Workspace", "ManagementCluster", "Credential")
     ),
     rules=(whole_scope, no_own_processes, immutable("spec.roleRef", "spec.scope")),
 )

@@ -57,13 +57,14 @@ class Reference:
 
     ``path`` is dotted (``spec.clusterGroup``) and leads to a name or a list of names; ``to`` is the storage key of what is
     named. ``beside``: it stands in the same namespace; it belongs to none otherwise. ``demanded``: it must be there before
-    it is named; other references may come first.
+    it is named; other references may come first. ``where``: it is a reference only where this path has this value.
     """
 
     path: str
     to: str
     beside: bool = False
     demanded: bool = False
+    where: tuple[str, str] | None = None
 
 
 Rule: TypeAlias = Callable[[Look], Sequence[Cause]]

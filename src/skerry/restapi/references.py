@@ -5,7 +5,7 @@
 * A deletion is refused while somebody names the object. That is decided on what was acknowledged
   before it; of a write and a deletion that arrive in the same instant both may succeed, and the name
   then leads nowhere. Management clusters and provisioners have a finalizer beside, which waits.
-* What is built in is never deleted.
+* What is built in is never deleted, and the namespace of a management cluster goes with it, not before.
 * A namespace that is being emptied loses everything in it, in whatever order.
 
 How many objects stand in the way is told, and how to list them; not which: not everybody may see them.
@@ -61,18 +61,27 @@ def _demanded(call: Call, new: Json, was: Item | None) -> Iterator[tuple[Key, Ap
     kinds = call.parts.registry.keys() if wanted else {}
     old = was.decode() if wanted and was is not None else {}
     for each in wanted:
-        for name in sorted(_names(new, each.path) - _names(old, each.path) - kinds[each.to].built_in):
+        for name in sorted(_names(new, each) - _names(old, each) - kinds[each.to].built_in):
             why = f'Not found: "{name}": there is no such {kinds[each.to].singular_name}, or it is being deleted; make it first'
             error = invalid(resource.kind, resource.group, call.name, [Cause("FieldValueNotFound", why, each.path)])
             yield Key(call.parts.organization, each.to, call.namespace if each.beside else "", name), error
 
 
-def _names(obj: Json, path: str) -> set[str]:
-    """What a path leads to: a name, several, or none."""
+def _names(obj: Json, reference: Reference) -> set[str]:
+    """What a reference leads to: a name, several, or none. A namespace is not held by what is on its way out with it."""
+    if reference.where is not None and _at(obj, reference.where[0]) != reference.where[1]:
+        return set()
+    if reference.path == "metadata.name" and _at(obj, "metadata.deletionTimestamp"):
+        return set()
+    value = _at(obj, reference.path)
+    return set(value) if isinstance(value, list) else {value} if value else set()
+
+
+def _at(obj: Json, path: str) -> Any:
     value: Any = obj
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    return set(value) if isinstance(value, list) else {value} if value else set()
+    return value
 
 
 async def free(call: Call) -> None:
@@ -99,7 +108,7 @@ def _users(call: Call, kind: Resource, reference: Reference) -> str:
         text = f'"{call.name}"'.encode()
         places = rows.irange((call.namespace, ""), (call.namespace, "\U0010ffff")) if reference.beside else iter(rows)
         holders = (rows[place] for place in places if text in rows[place].value)
-        count = sum(1 for each in holders if call.name in _names(each.decode(), reference.path))
+        count = sum(1 for each in holders if call.name in _names(each.decode(), reference))
         where = f"-n {call.namespace}" if reference.beside else "-A" if kind.namespaced else ""
         at = f"{where} --field-selector {reference.path}={call.name}" if reference.path in kind.selectable else where
     if not count:

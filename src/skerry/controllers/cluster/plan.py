@@ -20,7 +20,8 @@ import msgspec
 from skerry.capi import render
 from skerry.controllers.cluster import checks, stages
 from skerry.controllers.cluster.world import FINALIZER, World
-from skerry.kinds.cluster import BUILTIN, Cluster, ClusterStatus
+from skerry.kinds.cluster import Cluster, ClusterStatus
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.nodepool import NodePool, NodePoolStatus
 from skerry.machinery.resource import Json
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import API_VERSION, GROUP, Condition
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.manifestset import PRUNE, ManifestSet
 from skerry.kinds.provisioner import Provisioner
 from skerry.machinery.resource import Json

@@ -14,8 +14,8 @@ import msgspec
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.controllers.places.plan import FINALIZER, Decision, builtin, management_cluster, namespace_set, provisioner, set_name
-from skerry.kinds.cluster import BUILTIN
 from skerry.kinds.common import GROUP, VERSION, Condition
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.manifestset import ManifestSet
 from skerry.kinds.provisioner import Provisioner
 from skerry.kit.aio import TaskOwner
@@ -103,6 +103,8 @@ class PlacesController:
         namespace, name = key.split("/", 1)
         found = await self._maybe(PROVISIONERS, name, namespace)
         if found is None:
+            if namespace == name and name in BUILTIN:
+                await seed(self._client)
             return None
         typed = msgspec.convert(found, Provisioner)
         raw = await self._maybe(SETS, set_name(name), namespace)
