@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from skerry.client.connection import Connection
+from skerry.gateway import proxy
 from skerry.gateway.proxy import ProxyCalls, request_head
 from skerry.gateway.routes import Route, Routes
 from skerry.kit.aio import TaskOwner
@@ -247,6 +248,35 @@ async def test_a_caller_who_does_not_wait_for_the_first_byte_ends_the_call_at_th
             await begun.wait()
             calling.cancel()
             await over.wait()
+
+
+async def test_a_cluster_that_does_not_begin_to_answer_is_not_waited_for_but_a_watch_may_be_silent(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "HEAD_SECONDS", 0.5)
+    told = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            await eventually(lambda: hung_up(request))
+        await told.wait()
+        return web.Response(text="at last")
+
+    door.far.answers["/silent"] = silent
+
+    async def watch() -> str:
+        async with door.call("/silent?watch=true") as response:
+            return str(await response.text())
+
+    async with TaskOwner("caller") as owner, asyncio.timeout(60):
+        watching = owner.spawn(watch(), "watch")
+        async with door.call("/silent", "POST", data=b"all of it") as response:
+            answer = await response.json()
+        assert (response.status, answer["reason"]) == (504, "Timeout")
+        assert "sv-1: its agent is connected, but the cluster's API did not begin to answer" in answer["message"]
+        assert not watching.done()
+        told.set()
+        assert await watching == "at last"
 
 
 async def test_an_answer_larger_than_every_buffer_waits_for_its_reader_and_others_do_not_wait_for_him(door: Door) -> None:

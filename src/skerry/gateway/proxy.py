@@ -4,6 +4,7 @@
   holds up nobody else.
 * Both directions are bounded: who does not read makes the other wait.
 * A caller who goes away ends the stream, and with it the call at the far end.
+* A response must begin in time, as with a Kubernetes API server itself; how long it then takes is the cluster's affair.
 * A response counts as complete only when the agent says so. One that was cut off is never
   passed on as if that were all.
 * The caller's credentials never leave: Authorization, cookies and Impersonate-* are dropped, and
@@ -15,17 +16,22 @@ Upgraded connections (exec, attach, port-forward) are not carried.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 
 from skerry.gateway.routes import Routes
 from skerry.kit.pipe import Pipe
-from skerry.machinery.errors import Forbidden, ServiceUnavailable
+from skerry.machinery.errors import Forbidden, ServiceUnavailable, Timeout
 from skerry.machinery.identity import AUTHENTICATED, User
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.wire import CHUNK_BYTES
 
 OPEN_SECONDS = 15.0
+HEAD_SECONDS = 75.0
+"""How long a cluster may take to begin its answer, after the last that it was told: its API server itself gives up after 60."""
+LONG_RUNNING = re.compile(r"[?&](?:watch|follow)=(?:true|1)(?:&|$)|/watch/|/(?:log|proxy|exec|attach|portforward)(?:[/?]|$)")
+"""Targets that may be silent for ever before they answer, as Kubernetes has them too."""
 DROPPED = frozenset(
     (
         *("authorization", "proxy-authorization", "cookie"),
@@ -54,6 +60,7 @@ class ProxyCall:
         self._request: Pipe[pb.ProxyResponse] = Pipe(WINDOW)
         self._response: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         self.claimed = asyncio.Event()
+        self._told_at = asyncio.get_running_loop().time()
         self.failure = ""
         """Why no answer comes, where that is known."""
 
@@ -63,19 +70,31 @@ class ProxyCall:
         """Pass on a part of the request's body."""
         for begin in range(0, len(chunk), CHUNK_BYTES):
             await self._request.put(pb.ProxyResponse(body=chunk[begin : begin + CHUNK_BYTES]))
+            self._told_at = asyncio.get_running_loop().time()
 
     async def feed_end(self) -> None:
         """The request's body is complete."""
         await self._request.put(pb.ProxyResponse(end=pb.BodyEnd()))
 
     async def response_head(self) -> pb.ResponseHead:
-        """The head of the response; raises ServiceUnavailable."""
-        message = await self._response.take()
+        """The head of the response; raises ServiceUnavailable, or Timeout where it does not come in time."""
+        message = await self._first()
         if message is None:
             raise ServiceUnavailable(self.failure or "the agent went away during the call; try again", retry_after=5)
         if message.WhichOneof("message") == "failed":
             raise ServiceUnavailable(f"the cluster's API cannot be reached by its agent: {message.failed.message}")
         return message.head
+
+    async def _first(self) -> pb.ProxyRequest | None:
+        patience, now = (None if LONG_RUNNING.search(self._head.target) else HEAD_SECONDS), asyncio.get_running_loop().time
+        while True:
+            try:
+                async with asyncio.timeout_at(patience and self._told_at + patience):
+                    return await self._response.take()
+            except TimeoutError:
+                if patience and now() >= self._told_at + patience:
+                    why = f"its agent is connected, but the cluster's API did not begin to answer within {patience:.0f} seconds"
+                    raise Timeout(f"management cluster {self.agent}: {why}; see whether its API server is well, then try again") from None
 
     async def response_body(self) -> AsyncIterator[bytes]:
         """The chunks of the response; raises CutOff if it broke off."""
