@@ -188,7 +188,7 @@ async def test_without_its_keyring_the_server_says_so_serves_nothing_secret_and_
             with pytest.raises(ServiceUnavailable, match="keyring"):
                 await ask("default")
         async with client.open("GET", "/readyz") as answer:
-            assert (answer.status, b"keyring" in await answer.read()) == (503, True)
+            assert (answer.status, b"keyring" in await answer.read()) == (500, True)
         await client.create(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plain"}}, "default")
     assert "keyring" in keys(server)["refusal"]
     assert "keyring" in skerry(server, "keys", "rotate", code=1).stderr

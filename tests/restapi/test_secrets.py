@@ -107,8 +107,11 @@ async def test_without_the_key_nothing_confidential_is_served_or_taken_and_every
         assert (await call("POST", "/api/v1/namespaces/ns/configmaps", plain)).code == 201
         call.app.trouble = lambda: "the key is away"
         answer = await call("GET", "/readyz")
-        assert (answer.code, answer.body) == (503, b"not ready: the key is away")
-        assert (await call("GET", "/livez")).code == 200
+        assert (answer.code, answer.body) == (
+            500,
+            b"[+]ping ok\n[+]serving ok\n[-]store failed: the key is away\nreadyz check failed\n",
+        )
+        assert (await call("GET", "/livez", verbose="")).body == b"[+]ping ok\nlivez check passed\n"
 
 
 async def _refused(call: Caller, why: str) -> None:

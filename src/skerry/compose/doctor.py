@@ -229,7 +229,8 @@ async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
 async def _server(client: HttpClient, address: str) -> list[Finding]:
     async with client.open("GET", "/readyz", seconds=10) as answer:
         body, date = (await answer.read()).decode(errors="replace"), answer.headers.get("Date")
-    found = [ok("server", f"{address} is ready") if answer.status == 200 else fail("server", f"{address} is {body}", NOT_READY)]
+    why = "; ".join(line for line in body.splitlines() if line.startswith("[-]")) or body
+    found = [ok("server", f"{address} is ready") if answer.status == 200 else fail("server", f"{address} is not ready: {why}", NOT_READY)]
     if date:
         skew = abs(datetime.now(UTC) - parsedate_to_datetime(date))
         if skew > SKEW_WARN:

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs
 
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, rfc3339
@@ -298,7 +299,7 @@ class ApiServer:
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(NO_METHOD) if path.startswith(("/api", "/openapi", "/version")) else NotFound
         if path in HEALTH:
-            return self._health(path)
+            return self._health(request, path[1:])
         if path == "/version":
             return json_response(version_document(self._version))
         if path == "/":
@@ -308,9 +309,16 @@ class ApiServer:
             raise NotFound
         return document
 
-    def _health(self, path: str) -> Response:
-        why = "" if path != "/readyz" else self.trouble() if self._ready else "the server is starting or stopping"
-        return Response(f"not ready: {why}".encode() if why else b"ok", code=503 if why else 200, media=b"text/plain; charset=utf-8")
+    def _health(self, request: Request, name: str) -> Response:
+        """Answer as kube-apiserver does: 200, or 500 with a line for each check, which kubectl shows."""
+        checks = {"ping": ""}
+        if name == "readyz":
+            checks |= {"serving": "" if self._ready else "the server is starting or stopping", "store": self.trouble()}
+        failed = any(checks.values())
+        told = [f"[-]{check} failed: {why}" if why else f"[+]{check} ok" for check, why in checks.items()]
+        verbose = "verbose" in parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        text = "\n".join((*told, f"{name} check {'failed' if failed else 'passed'}", "")) if failed or verbose else "ok"
+        return Response(text.encode(), code=500 if failed else 200, media=b"text/plain; charset=utf-8")
 
     def statistics(self) -> Json:
         """Counters for people and metrics."""
