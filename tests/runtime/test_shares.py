@@ -110,8 +110,10 @@ async def test_a_member_that_was_buried_stops_and_joins_again(crew: Crew) -> Non
         before = await crew.members()
         while await crew.members() == before:  # it may renew its Lease between the look and the burial
             await bury_all(crew.client, NAMESPACE)
-        await crew.until(a=16)
-    assert max(epoch for _, epoch in crew.epochs[SHARES:]) > max(epoch for _, epoch in crew.epochs[:SHARES])
+        async with asyncio.timeout(60):
+            while len(crew.epochs) < 2 * SHARES:  # noqa: ASYNC110 another task's state
+                await asyncio.sleep(0.01)
+    assert min(epoch for _, epoch in crew.epochs[SHARES:]) > max(epoch for _, epoch in crew.epochs[:SHARES])
 
 
 async def test_a_share_that_somebody_took_away_by_hand_is_worked_on_again_under_a_higher_epoch(crew: Crew) -> None:
