@@ -77,9 +77,9 @@ async def clients(replicas: list[Server]) -> AsyncIterator[list[HttpClient]]:
 
 
 def holdings(server: Server) -> list[list[int]]:
-    """The shares of the management clusters that a server says it works on, each time it says so."""
+    """The shares of the management clusters that a server says it works on, each time it says so; first none."""
     lines = (json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{") and "shares" in line)
-    return [line["shares"] for line in lines if line["event"] == "works on shares"]
+    return [[], *(line["shares"] for line in lines if line["event"] == "works on shares")]
 
 
 async def divided(client: HttpClient, among: int) -> dict[str, int]:

@@ -24,7 +24,7 @@ from skerry.compose.link import Link, Options, gateway
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration, new_token
-from skerry.gateway.routes import Routes
+from skerry.gateway.routes import Route, Routes
 from skerry.kinds import catalogue
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
@@ -174,13 +174,22 @@ class Fleet:
         self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None, clock: Clock | None = None
     ) -> AsyncIterator[Agent]:
         """An agent that is connected. A second one of the same name stands for a restart: it knows nothing of the first."""
-        identity = identity or await self.register(name)
+        identity, before = identity or await self.register(name), self.link.routes.get(name)
         async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("agent") as owner:
             agent = Agent(identity, AgentSettings(target, self.folder / name), client, clock or self.clock)
             owner.spawn(agent.run(), name)
             async with asyncio.timeout(60):
                 await agent.connected.wait()
+            await self.joined(name, before)
             yield agent
+
+    async def joined(self, name: str, before: Route | None) -> None:
+        """Wait until an agent's session counts, and is another than one before."""
+
+        async def counts() -> bool:
+            return self.link.routes.get(name) not in {None, before}
+
+        await eventually(counts)
 
     async def ask(self, name: str, manifests: Sequence[Json], epoch: int = 1, namespace: str = "sv-1") -> Json:
         body = {

@@ -71,9 +71,12 @@ async def dialled(identity: Identity, address: str, beat_every: float | None = N
 async def stranger(
     fleet: Fleet, name: str = "sv-1", identity: Identity | None = None, beat_every: float | None = 3.0
 ) -> AsyncIterator[Stranger]:
-    """One that was welcomed."""
+    """One that was welcomed, and counts."""
+    before = fleet.link.routes.get(name)
     who = identity or await fleet.register(name)
     async with dialled(who, fleet.link.address, beat_every) as made:
         made.says(hello=pb.Hello(management_cluster=name, agent_version="1"))
         await made.hears("welcome")
+        made.says(heartbeat=pb.Heartbeat(api_reachable=True))
+        await fleet.joined(name, before)
         yield made

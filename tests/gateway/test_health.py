@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from skerry.compose.claims import ClaimTable
 from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health, next_status
+from skerry.gateway.presence import Presence
 from skerry.gateway.routes import Route, Routes
+from skerry.gateway.sessions import Sessions
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import rfc3339
 from skerry.runtime.informer import Informer
@@ -82,13 +85,21 @@ def test_conditions_of_others_are_left_alone() -> None:
 
 
 @asynccontextmanager
-async def judging(fleet: Fleet, routes: Routes, clock: VirtualClock) -> AsyncIterator[Health]:
+async def judging(fleet: Fleet, routes: Routes, clock: VirtualClock, presence: Presence | None = None) -> AsyncIterator[Health]:
     """A gateway that has just started: it judges by its own clock and knows of no agent yet."""
+    sessions = Sessions(ClaimTable(fleet.api), routes, presence.identity if presence else "", clock)
     informer = Informer(fleet.client, MANAGEMENT_CLUSTERS)
     async with TaskOwner("judging") as owner:
         owner.spawn(informer.run(), "informer")
         await informer.synced.wait()
-        yield Health(fleet.client, routes, informer, clock, patience=PATIENCE)
+        yield Health(fleet.client, routes, sessions, informer, clock, patience=PATIENCE, presence=presence)
+
+
+async def claimed(fleet: Fleet, gateway: str = "") -> Route:
+    """A session that is the agent's newest."""
+    sessions = Sessions(ClaimTable(fleet.api), Routes(), gateway, VirtualClock())
+    epoch = await sessions.claim("sv-1", await sessions.newest("sv-1"))
+    return Route("sv-1", pb.Hello(management_cluster="sv-1", agent_version="1"), epoch=epoch)
 
 
 async def phase(fleet: Fleet) -> str:
@@ -120,7 +131,7 @@ async def test_who_came_back_and_left_again_is_away_at_once(fleet: Fleet) -> Non
             return await phase(fleet) == "Connected" and await health.reconcile("sv-1") is not None
 
         await eventually(written)
-        here = Route("sv-1", pb.Hello(management_cluster="sv-1", agent_version="1"))
+        here = await claimed(fleet)
         routes.add(here)
         assert await health.reconcile("sv-1") is None
         routes.remove(here)
@@ -145,3 +156,66 @@ async def test_what_a_heartbeat_says_is_written_when_it_changes(fleet: Fleet) ->
         await eventually(lambda: healthy("True"))
     found = await eventually(lambda: healthy("Unknown"))
     assert found["status"]["phase"] == "Disconnected"
+
+
+@asynccontextmanager
+async def two_gateways(fleet: Fleet) -> AsyncIterator[tuple[Health, Routes, Health, Routes]]:
+    """Two beside the fleet's own, that give signs of life and write nothing before a test lets them."""
+    clock, routes = VirtualClock(), (Routes(), Routes())
+    presences = [Presence(fleet.client, identity, clock) for identity in ("one", "two")]
+    async with TaskOwner("presence") as owner:
+        for presence in presences:
+            owner.spawn(presence.run(), presence.identity)
+        async with (
+            judging(fleet, routes[0], clock, presences[0]) as one,
+            judging(fleet, routes[1], clock, presences[1]) as two,
+        ):
+
+            async def alive() -> bool:
+                known = presences[0].elsewhere("two") and presences[1].elsewhere("one")
+                return known and await phase(fleet) == "Pending"
+
+            await eventually(alive)
+            yield one, routes[0], two, routes[1]
+
+
+async def gateway_of(fleet: Fleet) -> tuple[str, str]:
+    status = (await fleet.client.get(MANAGEMENT, "sv-1")).get("status") or {}
+    return status.get("phase", ""), (status.get("agent") or {}).get("gateway", "")
+
+
+async def test_a_gateway_that_comes_late_with_an_older_session_neither_writes_nor_withdraws(fleet: Fleet) -> None:
+    async with two_gateways(fleet) as (one, routes_of_one, two, routes_of_two):
+        older = await claimed(fleet, "one")
+        routes_of_one.add(older)  # and it stands still here
+        routes_of_two.add(await claimed(fleet, "two"))
+        assert await one.reconcile("sv-1") is None
+        assert await gateway_of(fleet) == ("Pending", ""), "the newer session is for the other to tell of"
+        assert older.ended
+        await two.reconcile("sv-1")
+        assert await gateway_of(fleet) == ("Connected", "two")
+        routes_of_one.remove(older)
+        assert await one.reconcile("sv-1") is not None
+        assert await gateway_of(fleet) == ("Connected", "two")
+
+
+async def test_a_gateway_whose_agent_went_to_another_says_nothing_even_before_the_other_has(fleet: Fleet) -> None:
+    async with two_gateways(fleet) as (one, routes_of_one, two, routes_of_two):
+        older = await claimed(fleet, "one")
+        routes_of_one.add(older)
+
+        async def told() -> bool:
+            await one.reconcile("sv-1")
+            return await gateway_of(fleet) == ("Connected", "one")
+
+        await eventually(told)
+        routes_of_two.add(await claimed(fleet, "two"))
+        routes_of_one.remove(older)
+        assert await one.reconcile("sv-1") is not None
+        assert await gateway_of(fleet) == ("Connected", "one")
+
+        async def taken() -> bool:
+            await two.reconcile("sv-1")
+            return await gateway_of(fleet) == ("Connected", "two")
+
+        await eventually(taken)

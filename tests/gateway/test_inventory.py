@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from skerry.gateway.inventory import Inventory, Place, object_name
+from skerry.gateway.routes import Route
 from skerry.machinery.document import Gapped
 from skerry.testing.clock import VirtualClock
 from skerry.tunnel import link_pb2 as pb
@@ -19,6 +20,7 @@ from tests.gateway.stranger import dialled, stranger
 
 Json = dict[str, Any]
 CLUSTERS: KindName = ("cluster.x-k8s.io", "clusters")
+ROUTE, OTHER = (Route(name, pb.Hello(management_cluster=name)) for name in ("sv-1", "sv-2"))
 KIND = pb.ResourceKind(group=CLUSTERS[0], plural=CLUSTERS[1])
 
 
@@ -34,7 +36,8 @@ class Kept:
         self.values: dict[Place, Json] = {}
         self.batches = 0
 
-    async def put(self, values: Mapping[Place, Gapped | None]) -> None:
+    async def put(self, values: Mapping[Place, Gapped | None], route: Route) -> None:
+        assert {namespace for namespace, _ in values} == {route.name}
         self.batches += 1
         for place, value in values.items():
             if value is None:
@@ -69,38 +72,38 @@ def listing(*names: str, namespace: str = "team-a") -> dict[KindName, Names]:
 
 
 async def test_a_delta_is_one_batch(inventory: Inventory, kept: Kept) -> None:
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item(name) for name in "abc"]), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item(name) for name in "abc"]), {})
     assert (kept.places, kept.batches) == ({place("a"), place("b"), place("c")}, 1)
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("b", gone=True), item("d")]), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b", gone=True), item("d")]), {})
     assert kept.places == {place("a"), place("c"), place("d")}
 
 
 async def test_a_complete_listing_takes_away_what_it_did_not_name_in_its_own_kind_and_cluster(inventory: Inventory, kept: Kept) -> None:
     machine = pb.InventoryItem(kind=pb.ResourceKind(group=CLUSTERS[0], plural="machines"), namespace="team-a", name="m", object=b"{}")
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("a"), item("b"), machine]), {})
-    await inventory.take("sv-2", pb.InventoryDelta(items=[item("a")]), {})
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("b"), item("c")]), listing("b", "c"))
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a"), item("b"), machine]), {})
+    await inventory.take(OTHER, pb.InventoryDelta(items=[item("a")]), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b"), item("c")]), listing("b", "c"))
     machines = "sv-1", object_name((CLUSTERS[0], "machines"), "team-a", "m")
     assert kept.places == {place("b"), place("c"), machines, place("a", "sv-2")}
-    await inventory.take("sv-1", pb.InventoryDelta(), listing())
+    await inventory.take(ROUTE, pb.InventoryDelta(), listing())
     assert kept.places == {machines, place("a", "sv-2")}
 
 
 async def test_what_is_named_in_an_earlier_delta_of_a_listing_stays(inventory: Inventory, kept: Kept) -> None:
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("a")]), {})
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("b")]), listing("a", "b"))
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a")]), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b")]), listing("a", "b"))
     assert kept.places == {place("a"), place("b")}
 
 
 async def test_an_empty_delta_writes_nothing(inventory: Inventory, kept: Kept) -> None:
-    await inventory.take("sv-1", pb.InventoryDelta(), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(), {})
     assert kept.batches == 0
 
 
 async def test_an_observed_object_says_where_it_comes_from(inventory: Inventory, kept: Kept) -> None:
     metadata = {"name": "a", "namespace": "team-a", "uid": "u1", "resourceVersion": "7", "labels": {"cluster.x-k8s.io/cluster-name": "a"}}
     obj = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": metadata, "spec": {"paused": True}}
-    await inventory.take("sv-1", pb.InventoryDelta(items=[item("a", obj=obj)]), {})
+    await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a", obj=obj)]), {})
     found = kept.values[place("a")]
     assert found["object"] == obj
     assert found["metadata"]["namespace"] == "sv-1"
@@ -118,7 +121,7 @@ async def test_the_same_object_keeps_its_uid_and_one_made_anew_gets_another(inve
     uids = []
     for uid in ("u1", "u1", "u2"):
         obj = {"metadata": {"name": "a", "namespace": "team-a", "uid": uid}}
-        await inventory.take("sv-1", pb.InventoryDelta(items=[item("a", obj=obj)]), {})
+        await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a", obj=obj)]), {})
         uids.append(kept.values[place("a")]["metadata"]["uid"])
     assert uids[0] == uids[1] != uids[2]
 

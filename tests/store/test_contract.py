@@ -11,7 +11,9 @@ from skerry.store.contract import (
     Check,
     Compacted,
     FutureRevision,
+    Guard,
     Key,
+    Outdated,
     Require,
     RevisionConflict,
     Store,
@@ -182,6 +184,32 @@ async def test_latest_values_make_no_revision_and_tell_what_changed(store: Store
     assert second == first + 2
     assert [(row.key, row.value) for row in await store.latest_changes("org", "things")] == [(one, b"11")]
     assert [(row.key, row.value) for row in await store.latest_changes("org", "things", first)] == [(one, b"11"), (two, None)]
+
+
+async def test_latest_values_are_put_only_while_what_they_depend_on_stands(store: Store) -> None:
+    claim, value = key("claim"), key("value")
+    first = await store.latest_put({claim: b"mine"}, Guard(claim, 0))
+    assert await store.latest_put({value: b"1"}, Guard(claim, first)) == first + 1
+    second = await store.latest_put({claim: b"yours"}, Guard(claim, first))
+    assert second > first
+    for late in (Guard(claim, first), Guard(claim, 0), Guard(key("other"), first)):
+        with pytest.raises(Outdated):
+            await store.latest_put({value: b"late", claim: None}, late)
+    assert {row.key: row.value for row in await store.latest_changes("org", "things")} == {claim: b"yours", value: b"1"}
+    await store.latest_put({claim: None}, Guard(claim, second))
+    with pytest.raises(Outdated):
+        await store.latest_put({value: b"late"}, Guard(claim, second))
+    await store.latest_put({value: b"2"}, Guard(claim, 0))
+    assert {row.key: row.value for row in await store.latest_changes("org", "things")} == {value: b"2"}
+
+
+async def test_of_many_that_claim_at_once_one_succeeds(store: Store) -> None:
+    claim = key("claim")
+    outcomes = await asyncio.gather(
+        *(store.latest_put({claim: str(number).encode()}, Guard(claim, 0)) for number in range(20)), return_exceptions=True
+    )
+    (won,) = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, Outdated)]
+    assert [row.value for row in await store.latest_changes("org", "things")] == [str(won).encode()]
 
 
 async def test_a_closed_store_refuses_writes(store: Store) -> None:

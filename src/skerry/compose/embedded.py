@@ -134,7 +134,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         )
         lag = LoopLag()
         parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
-        offer_statistics(api, settings, parts, link.routes)
+        offer_statistics(api, settings, parts, link)
         front.open(link.relays, Registration(client, keys.internal, settings.gateway_address or link.address, clock))
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")

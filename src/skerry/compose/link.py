@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from skerry.client.http import HttpClient
+from skerry.compose.claims import ClaimTable
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
@@ -22,6 +23,7 @@ from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
+from skerry.gateway.sessions import Sessions
 from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.aio import TaskOwner
@@ -56,6 +58,8 @@ class Link:
     routes: Routes
     relays: Relays
     address: str
+    holders: Callable[[], dict[str, int]]
+    """How many agents each server holds, over all servers, by identity."""
     statistics: Callable[[], dict[str, int]]
 
 
@@ -94,11 +98,14 @@ async def gateway(
 
     options = options or Options()
     heartbeat_seconds, routes = options.heartbeat_seconds, proxies.routes
-    inventory = Inventory(lambda values: api.put_latest(observedobject.RESOURCE, values), known, clock)
+    claims = ClaimTable(api)
+    sessions = Sessions(claims, routes, options.identity, clock)
+    inventory = Inventory(claims.keep, known, clock)
     sets, managements = Informer(client, MANIFESTSETS), Informer(client, MANAGEMENT_CLUSTERS)
-    desired = Desired(client, routes, sets, clock)
+    desired = Desired(client, routes, sessions, sets, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
-    health = Health(client, routes, managements, clock, patience=heartbeat_seconds * MISSED_BEATS, presence=presence)
+    patience = heartbeat_seconds * MISSED_BEATS
+    health = Health(client, routes, sessions, managements, clock, patience=patience, presence=presence)
     pushing = Controller("desired", [Source(sets)], desired.reconcile)
     judging = Controller("health", [Source(managements)], health.reconcile)
 
@@ -123,28 +130,41 @@ async def gateway(
     desired.listen(pushing.queue.add)
     managements.listen(left)
     receivers = Receivers(inventory.take, desired.take_result, heartbeat, admit)
-    servicer = LinkServer(routes, receivers, proxies, authority, clock, subscription=_subscription(), heartbeat_seconds=heartbeat_seconds)
+    subscription = _subscription()
+    servicer = LinkServer(
+        routes, sessions, receivers, proxies, authority, clock, subscription=subscription, heartbeat_seconds=heartbeat_seconds
+    )
+
+    def proof() -> tuple[bytes, bytes, bytes]:
+        return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
+
+    relays = Relays(presence, managements, proof)
+    async with _listening(servicer, options, shown, authority) as address:
+        if presence is not None:
+            presence.address = address
+        try:
+            async with TaskOwner("gateway") as owner:
+                for part in (sets, managements, sessions, pushing, judging, health.recorder, *((presence,) if presence else ())):
+                    owner.spawn(part.run(), f"gateway/{type(part).__name__}")
+                yield Link(routes, relays, address, health.holders, lambda: {**servicer.statistics(), **relays.statistics()})
+        finally:
+            routes.end_all()
+            await relays.close()
+
+
+@contextlib.asynccontextmanager
+async def _listening(servicer: LinkServer, options: Options, shown: Callable[[], KeyPair], authority: Authority) -> AsyncIterator[str]:
+    """Accept agents and gateways until the block is left; gives the address that they dial. Raises OSError if it cannot listen."""
 
     def pair() -> tuple[bytes, bytes]:
         now = shown()
         return now.certificate, now.key
 
-    def proof() -> tuple[bytes, bytes, bytes]:
-        return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
-
     server, port = wire.server(servicer, f"{options.host}:{options.port}", pair, lambda: authority.bundle)
-    relays, address = Relays(presence, managements, proof), f"{options.known_as}:{port}"
-    if presence is not None:
-        presence.address = address
     await server.start()
     try:
-        async with TaskOwner("gateway") as owner:
-            for part in (sets, managements, pushing, judging, health.recorder, *((presence,) if presence else ())):
-                owner.spawn(part.run(), f"gateway/{type(part).__name__}")
-            yield Link(routes, relays, address, lambda: {**servicer.statistics(), **relays.statistics()})
+        yield f"{options.known_as}:{port}"
     finally:
-        routes.end_all()
-        await relays.close()
         await server.stop(grace=1)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
+from skerry.compose.link import Link
 from skerry.compose.settings import ServerSettings
-from skerry.gateway.routes import Routes
 from skerry.kit.log import kept
 from skerry.machinery.resource import Json
 from skerry.restapi.server import ApiServer
@@ -15,9 +15,7 @@ from skerry.runtime import queue
 PATH = "/skerry/v1/statistics"
 
 
-def offer_statistics(
-    api: ApiServer, settings: ServerSettings, parts: Mapping[str, Callable[[], Mapping[str, int]]], routes: Routes
-) -> None:
+def offer_statistics(api: ApiServer, settings: ServerSettings, parts: Mapping[str, Callable[[], Mapping[str, int]]], link: Link) -> None:
     """Answer :data:`PATH` with the settings, and the counters of the parts, of the API and its store, and of all queues."""
     shown = {name: str(value) for name, value in asdict(settings).items()}
 
@@ -29,7 +27,8 @@ def offer_statistics(
             "api": api.statistics(),
             "store": store,
             "queues": queue.statistics(),
-            "agents": routes.agents(),
+            "agents": link.routes.agents(),
+            "agentsByServer": link.holders(),
             "warnings": kept(),
         }
 

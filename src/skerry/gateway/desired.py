@@ -7,7 +7,8 @@ but time.
 
 The status holds counts and the first failures. It is written when it changes, not at every
 report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute.
-A report of an older command than the status speaks of never takes it back.
+A report of an older command than the status speaks of never takes it back, nor does one that came in a
+session which is not its agent's newest any more: it is let go, for the newer one reports again.
 
 Deletion waits for the finalizer: it goes once the agent says that nothing is left.
 """
@@ -17,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.routes import Route, Routes
+from skerry.gateway.sessions import Sessions
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.manifestset import PRUNE
 from skerry.kit.clock import Clock, rfc3339
@@ -39,14 +42,15 @@ ENFORCED_STEP = timedelta(seconds=60)
 class Desired:
     """Hands ManifestSets to agents, and writes down what they report."""
 
-    def __init__(self, client: Client, routes: Routes, informer: Informer, clock: Clock) -> None:
+    def __init__(self, client: Client, routes: Routes, sessions: Sessions, informer: Informer, clock: Clock) -> None:
         """``informer`` follows the ManifestSets of all management clusters."""
         self._client = client
         self._routes = routes
+        self._sessions = sessions
         self._informer = informer
         self._clock = clock
         self._wake: Callable[[str], None] = lambda _: None
-        self._reports: dict[str, pb.DesiredResult] = {}
+        self._reports: dict[str, _Report] = {}
         self._sent: dict[str, tuple[Route, _Command]] = {}
 
     def listen(self, wake: Callable[[str], None]) -> None:
@@ -60,7 +64,8 @@ class Desired:
     def take_result(self, management_cluster: str, result: pb.DesiredResult) -> None:
         """Take what became of a set."""
         key = f"{management_cluster}/{result.set}"
-        self._reports[key] = result
+        route = self._routes.get(management_cluster)
+        self._reports[key] = _Report(route.epoch if route else 0, result)
         self._wake(key)
 
     async def reconcile(self, key: str) -> None:
@@ -72,7 +77,8 @@ class Desired:
             return
         report = self._reports.get(key)
         if report is not None:
-            await self._write(obj, report)
+            if await self._sessions.stands(obj["metadata"]["namespace"], report.session):
+                await self._write(obj, report.result)
             if self._reports.get(key) is report:
                 del self._reports[key]
         metadata = obj["metadata"]
@@ -111,7 +117,7 @@ class Desired:
             return
         status = next_status(obj, report, self._clock.now())
         if status != (obj.get("status") or {}):
-            await self._patch(obj, {"metadata": {"uid": metadata["uid"]}, "status": status}, "status")
+            await self._patch(obj, {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}, "status")
 
     async def _patch(self, obj: Json, body: Json, subresource: str = "") -> None:
         """Patch a set; one that is gone meanwhile is fine."""
@@ -122,6 +128,13 @@ class Desired:
             )
         except NotFound:
             return
+
+
+class _Report(NamedTuple):
+    """What was reported, and the epoch of the session in which it was."""
+
+    session: int
+    result: pb.DesiredResult
 
 
 _Command = tuple[int, int, bool]

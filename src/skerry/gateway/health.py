@@ -3,18 +3,21 @@
 A gateway that has just started knows of no agent. For as long as an agent may be silent without
 being given up, those that were connected to the gateway before it are not called away. With
 several gateways each judges its own agents, and those whose gateway gives no sign of life.
-An agent whose line breaks without a word may be connected to another gateway before its old
-one notices: who reads that another wrote its name after his own ends his session.
+An agent whose line breaks without a word may be connected to another gateway before its old one
+notices. So each writes only of a session that is the agent's newest (``sessions.py``), which it asks
+after it has read the status that it writes over: whoever claims the agent later, writes later.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.presence import EVERY_SECONDS, Presence
 from skerry.gateway.routes import Route, Routes
+from skerry.gateway.sessions import Sessions
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit.clock import Clock, rfc3339
@@ -32,7 +35,15 @@ class Health:
     """Keeps the status of management clusters true."""
 
     def __init__(
-        self, client: Client, routes: Routes, informer: Informer, clock: Clock, *, patience: float, presence: Presence | None = None
+        self,
+        client: Client,
+        routes: Routes,
+        sessions: Sessions,
+        informer: Informer,
+        clock: Clock,
+        *,
+        patience: float,
+        presence: Presence | None = None,
     ) -> None:
         """``informer`` follows the ManagementClusters; ``patience`` are the seconds in which agents come back after a start.
 
@@ -40,6 +51,7 @@ class Health:
         """
         self._client = client
         self._routes = routes
+        self._sessions = sessions
         self._informer = informer
         self._clock = clock
         self.recorder = Recorder(client, MANAGER, clock)
@@ -47,8 +59,6 @@ class Health:
         self._patient_until = clock.monotonic() + patience
         self._seen: set[str] = set()
         self._presence = presence
-        self._claimed: dict[str, tuple[Route, int]] = {}
-        """The session that each status last spoke of as ours, and the revision at which it did."""
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
         """Take a heartbeat; True if something changed that the status must show."""
@@ -66,10 +76,9 @@ class Health:
         route = self._routes.get(name)
         if route is not None:
             self._seen.add(name)
-            if self._outdone(name, obj, route):
-                self._routes.dismiss(name, "a newer session of this agent began at another gateway")
-                return None
-        elif self._presence and self._presence.elsewhere(((obj.get("status") or {}).get("agent") or {}).get("gateway", "")):
+            if not await self._sessions.stands(name, route.epoch):
+                return None  # the look at the claims has ended it
+        elif self._presence and await self._elsewhere(name, obj, self._presence):
             return EVERY_SECONDS
         elif name not in self._seen and (obj.get("status") or {}).get("phase") == "Connected":
             wait = self._patient_until - self._clock.monotonic()
@@ -80,24 +89,24 @@ class Health:
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
-                made = await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager=MANAGER)
+                await self._client.patch(MANAGEMENT_CLUSTERS, name, "", PatchKind.MERGE, body, subresource="status", manager=MANAGER)
             except NotFound:
                 return None
-            if route is not None:
-                self._claimed[name] = route, int(made["metadata"]["resourceVersion"])
             for each in changed(obj.get("status"), status, ("Connected", "Healthy")):
                 if each["reason"] != "NeverConnected":
                     self.recorder.tell(obj, each["reason"], each["message"], warning=each["status"] != "True")
-        elif route is not None:
-            self._claimed[name] = route, int(obj["metadata"]["resourceVersion"])
         return None
 
-    def _outdone(self, name: str, obj: Json, route: Route) -> bool:
-        """Whether another gateway wrote that it holds the agent after the status spoke of this session: its own is newer."""
-        session, revision = self._claimed.get(name, (None, 0))
-        holder = ((obj.get("status") or {}).get("agent") or {}).get("gateway", "")
-        ours = self._presence is None or holder in {"", self._presence.identity}
-        return session is route and not ours and int(obj["metadata"]["resourceVersion"]) > revision
+    def holders(self) -> dict[str, int]:
+        """How many agents each gateway holds, by its identity, as the statuses tell it."""
+        statuses = [(self._informer.get(name) or {}).get("status") or {} for name in self._informer.known()]
+        return dict(Counter(str((each.get("agent") or {}).get("gateway", "")) for each in statuses if each.get("phase") == "Connected"))
+
+    async def _elsewhere(self, name: str, obj: Json, presence: Presence) -> bool:
+        """Whether it is for another gateway, which lives, to say how an agent is: one that wrote so, or has claimed the agent since."""
+        await self._sessions.look()
+        wrote = ((obj.get("status") or {}).get("agent") or {}).get("gateway", "")
+        return any(presence.elsewhere(each) for each in (wrote, self._sessions.holder(name)))
 
 
 def next_status(obj: Json, route: Route | None, problem: str, now: datetime, gateway: str = "") -> Json:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from skerry.gateway.routes import Route
 from skerry.kinds import observedobject
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.document import Gapped, gapped, loads
@@ -29,8 +30,8 @@ Known = Callable[[str], list[Json]]
 class LatestSink(Protocol):
     """Where latest values are kept."""
 
-    def __call__(self, values: Mapping[Place, Gapped | None], /) -> Awaitable[None]:
-        """Upsert ObservedObjects; None removes one."""
+    def __call__(self, values: Mapping[Place, Gapped | None], route: Route, /) -> Awaitable[None]:
+        """Upsert ObservedObjects; None removes one. Raises Outdone if the session is not its agent's newest any more."""
         ...
 
 
@@ -57,9 +58,9 @@ class Inventory:
         self._known = known
         self._clock = clock
 
-    async def take(self, management_cluster: str, delta: pb.InventoryDelta, complete: Mapping[KindName, Names]) -> None:
-        """Store one delta; ``complete`` names all there is of some kinds. Raises what the sink raises."""
-        now = rfc3339(self._clock.now())
+    async def take(self, route: Route, delta: pb.InventoryDelta, complete: Mapping[KindName, Names]) -> None:
+        """Store one delta of a session; ``complete`` names all there is of some kinds. Raises what the sink raises."""
+        now, management_cluster = rfc3339(self._clock.now()), route.name
         values: dict[Place, Gapped | None] = {}
         for item in delta.items:
             kind = item.kind.group, item.kind.plural
@@ -73,7 +74,7 @@ class Inventory:
                 if (labels.get(GROUP_LABEL, ""), labels.get(PLURAL_LABEL, "")) in complete and name not in there:
                     values.setdefault((management_cluster, name), None)
         if values:
-            await self._put(values)
+            await self._put(values, route)
 
 
 def _observed(place: Place, item: pb.InventoryItem, now: str) -> Json:

@@ -34,7 +34,11 @@ class Route:
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     trusts: str = ""
     """Digest of the roots that the agent trusts, as far as it acknowledged them."""
+    epoch: int = 0
+    """Orders the sessions of one agent, over all gateways; 0: it was not claimed yet."""
     ended: bool = False
+    reason: str = ""
+    """Why it was ended from here."""
     _words: deque[pb.ControlResponse] = field(default_factory=deque)
     _states: dict[str, MakeState] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,6 +118,10 @@ class Routes:
         """The session of an agent, None if it is away."""
         return self._routes.get(name)
 
+    def names(self) -> set[str]:
+        """The agents that are connected."""
+        return set(self._routes)
+
     def current(self, route: Route) -> bool:
         """Whether a session is still the agent's latest."""
         return self._routes.get(route.name) is route
@@ -145,7 +153,13 @@ class Routes:
     def agents(self) -> list[dict[str, Any]]:
         """Who is connected, for people."""
         return [
-            {"managementCluster": name, "session": route.session, "version": route.hello.agent_version, "queued": route.queued}
+            {
+                "managementCluster": name,
+                "session": route.session,
+                "epoch": route.epoch,
+                "version": route.hello.agent_version,
+                "queued": route.queued,
+            }
             for name, route in sorted(self._routes.items())
         ]
 
@@ -156,4 +170,5 @@ class Routes:
 
 def _dismiss(route: Route, reason: str) -> None:
     route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=reason)))
+    route.reason = reason
     route.end()

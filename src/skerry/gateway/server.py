@@ -3,6 +3,10 @@
 The rules of a session are a machine in ``tunnel/session.py``; here its steps are taken. Identity
 comes from the certificate alone, and is asked for again with every stream.
 
+A session counts once its agent has answered the welcome and is claimed (``sessions.py``): from
+then on it gets orders, and what it says is heard. Reports that come earlier are let go; the agent
+says them again when it is told what is wanted.
+
 What an agent reported and could not be kept (a full disk, a store that is away) ends its
 session: the agent comes back and reports everything anew, so nothing is lost and nothing
 has to be repeated here. One agent's trouble never reaches another's session.
@@ -19,6 +23,7 @@ import grpc
 
 from skerry.gateway.proxy import ProxyCall, ProxyCalls
 from skerry.gateway.routes import Route, Routes
+from skerry.gateway.sessions import SUPERSEDED, Outdone, Sessions
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
@@ -59,7 +64,8 @@ async def everybody(name: str) -> str:  # noqa: ARG001 an Admit that looks at no
 class Receivers:
     """Who takes what an agent says, by management cluster."""
 
-    inventory: Callable[[str, pb.InventoryDelta, Mapping[KindName, Names]], Awaitable[None]]
+    inventory: Callable[[Route, pb.InventoryDelta, Mapping[KindName, Names]], Awaitable[None]]
+    """Raises Outdone where the session is not the agent's newest any more."""
     result: Callable[[str, pb.DesiredResult], None]
     heartbeat: Callable[[str, pb.Heartbeat], None]
     admit: Admit = everybody
@@ -71,6 +77,7 @@ class LinkServer:
     def __init__(
         self,
         routes: Routes,
+        sessions: Sessions,
         receivers: Receivers,
         proxies: ProxyCalls,
         authority: Authority,
@@ -81,6 +88,7 @@ class LinkServer:
     ) -> None:
         """``subscription`` names the kinds that every agent reports."""
         self._routes = routes
+        self._claims = sessions
         self._receivers = receivers
         self._proxies = proxies
         self._authority = authority
@@ -105,10 +113,11 @@ class LinkServer:
         proved = _agent_name(context)
         route = Route(proved or "", pb.Hello())
         welcome = pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)
-        machine = GatewaySession(proved, welcome, self._subscription, self._authority.bundle, self._clock.monotonic())
+        bundle = self._authority.bundle
+        machine = GatewaySession(proved, welcome, self._subscription, bundle, self._clock.monotonic())
         try:
             async with TaskOwner(f"session-{proved}") as owner:
-                talk = _Talk(machine, route, owner)
+                talk = _Talk(machine, route, owner, bundle)
                 owner.spawn(self._hear(talk, requests), "hear")
                 self._start_ticking(talk)
                 while (message := await route.next()) is not None:
@@ -120,7 +129,7 @@ class LinkServer:
             log.warning("an agent was refused", management_cluster=proved, reason=talk.refused.reason)
             code = grpc.StatusCode.PERMISSION_DENIED if talk.refused.identity else grpc.StatusCode.FAILED_PRECONDITION
             await context.abort(code, talk.refused.reason)
-        log.info("an agent's session is over", management_cluster=proved, session=route.session, reason=talk.reason)
+        log.info("an agent's session is over", management_cluster=proved, session=route.session, reason=route.reason or talk.reason)
 
     async def _hear(self, talk: _Talk, requests: AsyncIterator[pb.ControlRequest]) -> None:
         try:
@@ -130,6 +139,9 @@ class LinkServer:
                 if talk.route.ended:
                     return
             talk.reason = talk.reason or "the agent ended it"
+        except Outdone:
+            talk.reason = SUPERSEDED
+            talk.route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=SUPERSEDED)))
         except Exception:
             talk.reason = "what the agent said could not be kept"
             log.exception("a session ends, its agent will report everything anew", management_cluster=talk.route.name)
@@ -155,12 +167,12 @@ class LinkServer:
                 talk.route.send(message)
             case Joined(hello):
                 await self._join(talk, hello)
-            case Beat(heartbeat) if self._routes.current(talk.route):
+            case Beat(heartbeat) if await self._counts(talk):
                 self._beats += 1
                 self._receivers.heartbeat(name, heartbeat)
-            case Store(delta, complete) if self._routes.current(talk.route):
+            case Store(delta, complete) if await self._counts(talk):
                 self._deltas += 1
-                await self._receivers.inventory(name, delta, complete)
+                await self._receivers.inventory(talk.route, delta, complete)
             case Result(result) if self._routes.current(talk.route):
                 self._results += 1
                 self._receivers.result(name, result)
@@ -179,10 +191,20 @@ class LinkServer:
             await self._do(talk, Refused(refusal))
             return
         self._start_ticking(talk)
-        self._sessions += 1
         talk.route.hello = hello
-        self._routes.add(talk.route)
-        log.info("an agent connected", management_cluster=talk.route.name, session=talk.route.session, version=hello.agent_version)
+        talk.before = await self._claims.newest(talk.route.name)
+
+    async def _counts(self, talk: _Talk) -> bool:
+        """Whether a session is the agent's newest here; one that is not claimed yet is, for its agent has answered the welcome."""
+        route = talk.route
+        if not route.epoch:
+            route.epoch = await self._claims.claim(route.name, talk.before)
+            self._sessions += 1
+            self._routes.add(route)
+            if self._authority.bundle != talk.bundle:  # which was spread while this one was not known
+                route.send(pb.ControlResponse(trust=pb.TrustBundle(bundle=self._authority.bundle)))
+            log.info("an agent connected", management_cluster=route.name, session=route.session, version=route.hello.agent_version)
+        return self._routes.current(route)
 
     def _signed(self, name: str, csr: bytes) -> pb.ControlResponse:
         try:
@@ -248,6 +270,10 @@ class _Talk:
     machine: GatewaySession
     route: Route
     owner: TaskOwner
+    bundle: bytes
+    """The roots that the agent is told of when it is welcomed."""
+    before: int = 0
+    """The newest claim on the agent before it was welcomed."""
     ticking: asyncio.Task[None] | None = None
     reason: str = ""
     refused: Refused | None = None

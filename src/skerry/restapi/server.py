@@ -55,7 +55,7 @@ from skerry.restapi.response import Response, Send, json_response
 from skerry.restapi.reviews import Asker, review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
-from skerry.store.contract import Key, Store, StoreError, StoreFull, StoreUnavailable
+from skerry.store.contract import Guard, Key, Store, StoreError, StoreFull, StoreUnavailable
 from skerry.store.sealing import CannotOpen
 
 Json = dict[str, Any]
@@ -144,15 +144,13 @@ class ApiServer:
         """Answer a path that is no resource with a document, to callers whom a rule allows the path."""
         self.offered[method, path] = answerer
 
-    async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None]) -> None:
-        """Upsert latest values by (namespace, name); None removes. For components of this installation."""
-        organization = self.parts.organization
-        await self.parts.store.latest_put(
-            {
-                Key(organization, resource.key, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
-                for place, value in values.items()
-            }
-        )
+    async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None], guard: Guard | None = None) -> None:
+        """Upsert latest values by (namespace, name); None removes. For components of this installation. Raises Outdated."""
+        stored = {
+            Key(self.parts.organization, resource.key, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
+            for place, value in values.items()
+        }
+        await self.parts.store.latest_put(stored, guard)
 
     async def admit(self, request: Request, asked: list[Attributes]) -> User:
         """Let a caller in at a path that others serve; raises Unauthorized or Forbidden, having said in ``asked`` what is known."""

@@ -166,6 +166,10 @@ class StoreUnavailable(StoreError):
     """The database does not answer now. What was under way may or may not have been done; asking again may help."""
 
 
+class Outdated(StoreError):
+    """A latest value that a batch depended on is another one now: nothing of the batch was stored."""
+
+
 class Shut(bytes):
     """Stands where a value cannot be opened: empty. ``why`` tells people what is missing."""
 
@@ -185,6 +189,19 @@ class LatestRow(NamedTuple):
     key: Key
     sequence: int
     value: bytes | None
+
+
+class Guard(NamedTuple):
+    """What a batch of latest values depends on: that ``sequence`` is the number of the last upsert of ``key``; 0: it has no value."""
+
+    key: Key
+    sequence: int
+
+
+def refuse_outdated(guard: Guard, sequence: int) -> None:
+    """Raise Outdated unless the key of a guard still has its number; ``sequence`` is what it has."""
+    if sequence != guard.sequence:
+        raise Outdated(f"{'/'.join(guard.key)} was put at {sequence}, not at {guard.sequence}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +282,11 @@ class Store(Protocol):
         """See that bytes which were rewritten are no longer in the store's files, as far as it can tell."""
         ...
 
-    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
-        """Upsert latest values in one batch (None removes); return the last sequence number taken."""
+    async def latest_put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
+        """Upsert latest values in one batch (None removes); return the last sequence number taken.
+
+        Raises Outdated if ``guard`` does not hold. A guarded batch whose answer was lost may have been stored and still raise it.
+        """
         ...
 
     async def latest_head(self) -> int:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.kit.log import get
-from skerry.store.contract import Compacted, Key, LatestRow, StoreClosed, StoreDamaged
+from skerry.store.contract import Compacted, Guard, Key, LatestRow, StoreClosed, StoreDamaged, refuse_outdated
 from skerry.store.files import LATEST_MIGRATIONS, SQL, check, connect, explain, is_damage, migrate, remove
 
 T = TypeVar("T")
@@ -71,8 +71,8 @@ class LatestTable:
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
 
-    async def put(self, values: Mapping[Key, bytes | None]) -> int:
-        """Upsert a batch; return the last sequence number taken."""
+    async def put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
+        """Upsert a batch if its guard holds; return the last sequence number taken."""
         first = self.sequence + 1
         last = self.sequence = self.sequence + len(values)
         rows = [(*key, first + index, value) for index, (key, value) in enumerate(values.items())]
@@ -80,6 +80,9 @@ class LatestTable:
         def work() -> None:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                if guard is not None:
+                    there = self._connection.execute(SQL["latest_sequence"], guard.key).fetchone()
+                    refuse_outdated(guard, there[0] if there else 0)
                 self._connection.executemany(SQL["latest_put"], rows)
                 if last - self._tombstones >= self._buried + self._bury_every:
                     self._connection.execute(SQL["latest_bury"], (last - self._tombstones,))

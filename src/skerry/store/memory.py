@@ -17,6 +17,7 @@ from skerry.store.contract import (
     Change,
     Compacted,
     FutureRevision,
+    Guard,
     Key,
     LatestRow,
     Page,
@@ -25,6 +26,7 @@ from skerry.store.contract import (
     StoreClosed,
     Verb,
     Write,
+    refuse_outdated,
 )
 
 
@@ -171,9 +173,12 @@ class MemoryStore:
     async def erase(self) -> None:
         """There are no files."""
 
-    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+    async def latest_put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
         """Upsert latest values."""
         self._refuse_when_closed()
+        if guard is not None:
+            there = self._latest.get(guard.key)
+            refuse_outdated(guard, there.sequence if there is not None and there.value is not None else 0)
         for key, value in values.items():
             self._sequence += 1
             self._latest.pop(key, None)

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from skerry.kit.aio import Pulse
-from skerry.store.contract import Change, Check, Key, LatestRow, Page, RevisionConflict, Row, Shut, Statistics, Store, Write
+from skerry.store.contract import Change, Check, Guard, Key, LatestRow, Page, RevisionConflict, Row, Shut, Statistics, Store, Write
 from skerry.store.sealing import CannotOpen, Keyring, key_of, opened, seal
 
 T = TypeVar("T")
@@ -141,9 +141,9 @@ class SealedStore:
         """See that rewritten bytes are gone."""
         await self.store.erase()
 
-    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+    async def latest_put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
         """Upsert latest values; no confidential kind lives there."""
-        return await self.store.latest_put(values)
+        return await self.store.latest_put(values, guard)
 
     async def latest_head(self) -> int:
         """Return the last sequence number taken."""

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.store import readers
-from skerry.store.contract import Change, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
+from skerry.store.contract import Change, Guard, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
 from skerry.store.files import MIGRATIONS, FileLock, explain, inspect, latest_of
 from skerry.store.latest import latest_table
 from skerry.store.readers import Readers
@@ -175,9 +175,9 @@ class SqliteStore:
 
     # latest values
 
-    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+    async def latest_put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
         """Upsert latest values in one batch."""
-        return await self._latest.put(values)
+        return await self._latest.put(values, guard)
 
     async def latest_head(self) -> int:
         """Return the last sequence number taken."""

@@ -114,6 +114,10 @@ SELECT coalesce(max(sequence), 0) FROM latest;
 INSERT INTO latest (organization, resource, namespace, name, sequence, value) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (organization, resource, namespace, name) DO UPDATE SET sequence = excluded.sequence, value = excluded.value;
 
+-- name: latest_sequence
+-- The number of the last upsert of a value that is there.
+SELECT sequence FROM latest WHERE organization = ? AND resource = ? AND namespace = ? AND name = ? AND value IS NOT NULL;
+
 -- name: latest_bury
 -- Forget the tombstones up to a sequence number.
 DELETE FROM latest WHERE value IS NULL AND sequence <= ?;

@@ -85,6 +85,10 @@ SELECT c.revision, p.compacted FROM counter c, past p;
 -- See put_latest.
 SELECT put_latest($1, $2, $3, $4, $5, $6, $7, $8);
 
+-- name: put_latest_guarded
+-- See put_latest_guarded.
+SELECT put_latest_guarded($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
 -- name: latest_values
 -- Values of a resource, without tombstones.
 SELECT namespace, name, sequence, value FROM latest

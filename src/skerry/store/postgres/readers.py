@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from skerry.store.contract import Change, Compacted, FutureRevision, Key, LatestRow, Page, Row, Verb
+import asyncpg
+
+from skerry.store.contract import Change, Compacted, FutureRevision, Guard, Key, LatestRow, Outdated, Page, Row, Verb
 from skerry.store.postgres.server import SQL, Lane, Server
 
 T = TypeVar("T")
@@ -88,6 +90,17 @@ async def rewrite(connection: Any, values: Sequence[tuple[Row, bytes]]) -> int:
     """Put other bytes in the place of stored ones; done twice it is done once. See ``contract.Store.rewrite``."""
     revisions, before = [row.revision for row, _ in values], [row.value for row, _ in values]
     return int(await connection.fetchval(SQL["rewrite"], revisions, before, [fresh for _, fresh in values]))
+
+
+async def put_guarded(connection: Any, *, guard: Guard, batch: Sequence[Any]) -> int:
+    """Upsert latest values if a guard holds; raises Outdated. ``batch`` are the arguments of ``put_latest``."""
+    try:
+        last: int = await connection.fetchval(SQL["put_latest_guarded"], *guard.key, guard.sequence, *batch)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == "SK003":
+            raise Outdated(str(error)) from error
+        raise
+    return last
 
 
 async def latest(connection: Any, organization: str, resource: str, after: int, limit: int) -> Sequence[LatestRow]:

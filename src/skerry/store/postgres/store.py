@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import asyncpg
 
@@ -23,6 +24,7 @@ from skerry.store.contract import (
     Change,
     Compacted,
     FutureRevision,
+    Guard,
     Key,
     LatestRow,
     Page,
@@ -195,14 +197,15 @@ class PostgresStore:
 
     # latest values
 
-    async def latest_put(self, values: Mapping[Key, bytes | None]) -> int:
+    async def latest_put(self, values: Mapping[Key, bytes | None], guard: Guard | None = None) -> int:
         """Upsert latest values in one batch."""
         self._refuse_when_closed()
         keys = [list(part) for part in zip(*values, strict=True)] or [[], [], [], []]
-        seen = self._server.known.sequence
-        last: int = await self._readers.run(
-            lambda connection: connection.fetchval(SQL["put_latest"], seen, *keys, list(values.values()), TOMBSTONES, BURY_EVERY)
-        )
+        batch = (self._server.known.sequence, *keys, list(values.values()), TOMBSTONES, BURY_EVERY)
+        if guard is None:
+            last: int = await self._readers.run(lambda connection: connection.fetchval(SQL["put_latest"], *batch))
+        else:
+            last = await self._readers.run(partial(readers.put_guarded, guard=guard, batch=batch))
         self._watch.note_latest(last)
         return last
 
