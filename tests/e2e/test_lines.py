@@ -1,0 +1,254 @@
+"""Agents that are connected to one of three servers, in reach of all of them; and an owner of their work that stood still."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from peers.postgresql import PostgreSql
+from skerry.apiserver.http import Door
+from skerry.client import kubeconfig
+from skerry.client.connection import Connection
+from skerry.client.contract import PatchKind, Ref
+from skerry.client.http import HttpClient
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import SystemClock
+from skerry.machinery.errors import ApiError, ServiceUnavailable
+from skerry.machinery.resource import Json
+from skerry.runtime.leases import LEASES
+from skerry.runtime.shares import SHARES, lease_name, share_of
+from skerry.sim.plan import Tempo
+from skerry.sim.site import Site
+from tests.e2e.agents import Agent
+from tests.e2e.server import Server
+from tests.e2e.test_replicas import holdings
+from tests.gateway.fleet import eventually
+from tests.store.databases import why_not
+
+SERVERS = 3
+API = "fleet.skerry.dev/v1alpha1"
+SITES = Ref("fleet.skerry.dev", "v1alpha1", "managementclusters", namespaced=False)
+CLUSTERS, SETS = Ref("fleet.skerry.dev", "v1alpha1", "clusters"), Ref("fleet.skerry.dev", "v1alpha1", "manifestsets")
+MAPS = Ref("", "v1", "configmaps")
+FAR_CLUSTERS = Ref("cluster.x-k8s.io", "v1beta2", "clusters")
+TEAM = "team-a"
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("lines")
+    made: list[Server] = []
+    with PostgreSql("wheel") as database:
+        try:
+            for number in range(SERVERS):
+                (folder / str(number)).mkdir()
+                options = ["--database", database.dsn(), "--keyring", str(folder / "keyring.json")]
+                server = Server(folder / str(number), *options, verb="server")
+                if made:
+                    shutil.copytree(made[0].data / "pki", server.data / "pki")
+                made.append(server)
+                server.start()
+            yield made
+        finally:
+            for server in made:
+                server.signal(signal.SIGCONT)
+                server.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def clients(servers: list[Server]) -> AsyncIterator[list[HttpClient]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(HttpClient(kubeconfig.read(server.kubeconfig))) for server in servers]
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[Connection]:
+    """A simulated site in this process, which no signal to a server touches."""
+    clock = SystemClock()
+    site = Site(clock, tempo=Tempo())
+    door = Door(site, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=site.api.end_watches)
+    async with site.api.running(), door.open():
+        target = Connection(f"http://127.0.0.1:{door.port}", token=site.token)
+        async with site.running(target, (TEAM,)):
+            yield target
+
+
+@dataclass
+class Far:
+    """A management cluster, the server that its agent dials, and its own API."""
+
+    name: str
+    server: Server
+    client: HttpClient
+
+
+@asynccontextmanager
+async def managed(name: str, server: Server, folder: Path) -> AsyncIterator[Far]:
+    """A management cluster whose agent, a process of its own, is connected to a server."""
+    async with AsyncExitStack() as stack:
+        target = await stack.enter_async_context(simulated())
+        far = await stack.enter_async_context(HttpClient(target))
+        (here,) = await stack.enter_async_context(clients([server]))
+        await here.create(SITES, {"apiVersion": API, "kind": "ManagementCluster", "metadata": {"name": name}})
+        (folder / name).mkdir()
+        (folder / name / "target").write_bytes(kubeconfig.render(target))
+        agent = await asyncio.to_thread(Agent, server, name, folder / name / "target", folder / name)
+        agent.start()
+        stack.callback(agent.stop)
+
+        async def connected() -> bool:
+            return bool((await here.get(SITES, name))["status"]["phase"] == "Connected")
+
+        await eventually(connected, 120)
+        yield Far(name, server, far)
+
+
+async def test_agents_of_three_servers_are_reached_from_each_and_a_server_that_dies_in_mid_call_takes_only_its_own_along(
+    servers: list[Server], tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        all_of_them = await stack.enter_async_context(clients(servers))
+        fars = [await stack.enter_async_context(managed(f"line-{number}", server, tmp_path)) for number, server in enumerate(servers)]
+        through = {
+            (at, far.name): await stack.enter_async_context(
+                HttpClient(replace(client.connection, server=f"{client.connection.server}/k8s/{far.name}"))
+            )
+            for at, client in enumerate(all_of_them)
+            for far in fars
+        }
+        for far in fars:
+            await far.client.create(MAPS, {"metadata": {"name": far.name}}, "default")
+
+        async def reached() -> bool:
+            for (_, name), client in through.items():
+                assert [each["metadata"]["name"] for each in (await client.list(MAPS, "default"))["items"]] == [name]
+            return True
+
+        await eventually(reached)
+        for at in range(SERVERS):
+            found = await all_of_them[at].raw("GET", "/skerry/v1/statistics")
+            assert sorted(found["agentsByServer"].values()) == [1] * SERVERS
+            assert [each["managementCluster"] for each in found["agents"]] == [fars[at].name]
+
+        seen: dict[int, asyncio.Queue[str]] = {at: asyncio.Queue() for at in range(SERVERS)}
+
+        async def follow(at: int) -> None:
+            """A watch of the first cluster, in mid-call when its server dies: it may break off, and never just ends well."""
+            with suppress(ApiError):
+                async for event in through[at, fars[0].name].watch(MAPS, "default", bookmarks=False):
+                    seen[at].put_nowait(event.object["metadata"]["name"])
+            seen[at].put_nowait("over")
+
+        owner = await stack.enter_async_context(TaskOwner("watches"))
+        for at in range(1, SERVERS):
+            owner.spawn(follow(at), f"watch {at}")
+        async with asyncio.timeout(120):
+            for at in range(1, SERVERS):
+                assert await seen[at].get() == fars[0].name
+            await asyncio.to_thread(servers[0].stop, signal.SIGKILL)
+            for at in range(1, SERVERS):
+                assert await seen[at].get() == "over"
+                with pytest.raises(ServiceUnavailable):
+                    await through[at, fars[0].name].list(MAPS, "default")
+                for far in fars[1:]:
+                    assert (await through[at, far.name].get(MAPS, far.name, "default"))["metadata"]["name"] == far.name
+        await asyncio.to_thread(servers[0].start)
+        await eventually(reached, 120)
+
+
+async def name_for(holder: Server) -> str:
+    """The name of a management cluster that would fall to a server."""
+    return next(name for number in count() if share_of(name := f"still-{number}") in holdings(holder)[-1])
+
+
+def epochs(log: Path) -> list[Json]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and "no member any more" in line]
+
+
+async def test_an_owner_that_stood_still_does_nothing_twice_and_what_it_still_sends_is_refused(
+    servers: list[Server], tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        here, *_ = await stack.enter_async_context(clients(servers))
+        still = servers[1]
+
+        async def divided() -> bool:
+            return sorted(sum((holdings(server)[-1] for server in servers), [])) == list(range(SHARES))
+
+        await eventually(divided, 120)
+        name = await name_for(still)
+        far = await stack.enter_async_context(managed(name, servers[0], tmp_path))
+
+        async def replicas(wanted: int) -> Json:
+            """Ask for so many control plane machines, and wait until the far end was told."""
+            metadata = {"name": f"{TEAM}.shop", "namespace": name}
+            spec = {"version": "v1.34.2", "class": {"name": "quick-start"}, "controlPlane": {"replicas": wanted}}
+
+            async def asked() -> bool:
+                return bool(
+                    await here.apply(CLUSTERS, {"apiVersion": API, "kind": "Cluster", "metadata": metadata, "spec": spec}, manager="test")
+                )
+
+            await eventually(asked)
+
+            async def told() -> Json | None:
+                found = await far.client.get(FAR_CLUSTERS, "shop", TEAM)
+                return found if found["spec"]["topology"]["controlPlane"]["replicas"] == wanted else None
+
+            found: Json = await eventually(told, 120)
+            return found
+
+        async def epoch() -> int:
+            return int((await here.get(LEASES, lease_name(name), "skerry-system"))["metadata"]["resourceVersion"])
+
+        first = await replicas(1)
+        old_epoch = await epoch()
+        old = next(each for each in (await here.list(SETS, name))["items"] if each["spec"]["manifests"][0]["kind"] == "Cluster")
+        assert old["spec"]["ownerEpoch"] == old_epoch
+        joined = len(epochs(still.log))
+        still.signal(signal.SIGSTOP)
+        second = await replicas(3)
+        assert await epoch() > old_epoch
+        still.signal(signal.SIGCONT)
+
+        async def joined_again() -> bool:
+            return len(epochs(still.log)) > joined and await divided()
+
+        await eventually(joined_again, 120)
+        third = await replicas(5)
+        assert [each["metadata"]["uid"] for each in (second, third)] == [first["metadata"]["uid"]] * 2
+        seen: list[tuple[str, int]] = []
+        settled = await here.get(SETS, old["metadata"]["name"], name)
+        watch = here.watch(
+            SETS,
+            name,
+            fields=f"metadata.name={old['metadata']['name']}",
+            resource_version=settled["metadata"]["resourceVersion"],
+            bookmarks=False,
+        )
+        late = {"spec": {"ownerEpoch": old_epoch, "manifests": old["spec"]["manifests"]}}  # as if it had been on its way all the time
+        await here.patch(SETS, old["metadata"]["name"], name, PatchKind.MERGE, late)
+        async with asyncio.timeout(120):
+            async for event in watch:
+                status = event.object.get("status") or {}
+                reason = next(each["reason"] for each in status["conditions"] if each["type"] == "Applied")
+                seen.append((reason, event.object["spec"]["ownerEpoch"]))
+                up_to_date = status["observedGeneration"] == event.object["metadata"]["generation"]
+                if reason == "Applied" and up_to_date and event.object["spec"]["ownerEpoch"] > old_epoch:
+                    break
+        assert "Refused" in {reason for reason, _ in seen}
+        last = await far.client.get(FAR_CLUSTERS, "shop", TEAM)
+        assert last["spec"]["topology"]["controlPlane"]["replicas"] == 5
+        assert last["metadata"]["uid"] == first["metadata"]["uid"]
+        assert last["metadata"]["generation"] == third["metadata"]["generation"], "what the old owner asked for was never done"
