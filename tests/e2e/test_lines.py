@@ -184,7 +184,7 @@ async def test_an_owner_that_stood_still_does_nothing_twice_and_what_it_still_se
         still = servers[1]
 
         async def divided() -> bool:
-            return sorted(sum((holdings(server)[-1] for server in servers), [])) == list(range(SHARES))
+            return sorted(share for server in servers for share in holdings(server)[-1]) == list(range(SHARES))
 
         await eventually(divided, 120)
         name = await name_for(still)
