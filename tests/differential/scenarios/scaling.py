@@ -43,6 +43,7 @@ SCENARIOS = [
         patch({"spec": {"replicas": 7}}, SCALE),
         apply({"apiVersion": "diff.skerry.dev/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 2}}),
     ),
+    scaled("not by apply", apply(body(7), path=SCALE)),
     scaled("not by delete", Step("DELETE", SCALE), Step("POST", SCALE, body())),
     scaled("forbidden", get(SCALE, outsider=True), put(body(), SCALE, outsider=True)),
 ]
