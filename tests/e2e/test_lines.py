@@ -22,7 +22,7 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
-from skerry.machinery.errors import ApiError, ServiceUnavailable
+from skerry.machinery.errors import ApiError, Forbidden, ServiceUnavailable
 from skerry.machinery.resource import Json
 from skerry.runtime.leases import LEASES
 from skerry.runtime.shares import SHARES, lease_name, share_of
@@ -165,6 +165,66 @@ async def test_agents_of_three_servers_are_reached_from_each_and_a_server_that_d
                     assert (await through[at, far.name].get(MAPS, far.name, "default"))["metadata"]["name"] == far.name
         await asyncio.to_thread(servers[0].start)
         await eventually(reached, 120)
+
+
+def access(kind: str, name: str, **spec: object) -> Json:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def fleet(plural: str) -> Ref:
+    return Ref("fleet.skerry.dev", "v1alpha1", plural, namespaced=False)
+
+
+async def test_a_right_that_is_taken_away_at_one_server_ends_what_it_opened_at_the_others(servers: list[Server], tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        here, there, _ = await stack.enter_async_context(clients(servers))
+        far = await stack.enter_async_context(managed("shut", servers[2], tmp_path))
+        await far.client.create(MAPS, {"metadata": {"name": "seen"}}, "default")
+        allowed = [{"apiGroups": ["fleet.skerry.dev"], "resources": ["managementclusters/proxy"], "verbs": ["get"]}]
+        await here.create(fleet("users"), access("User", "ann"))
+        await here.create(fleet("roles"), access("Role", "looks-in", rules=allowed))
+
+        async def watched(name: str) -> tuple[HttpClient, asyncio.Queue[str]]:
+            """Ann watches at another server than the one that holds the agent; gives her client, and what she sees."""
+            made = await here.create(fleet("apitokens"), access("APIToken", name, owner="ann"))
+            server = f"{there.connection.server}/k8s/shut"
+            at = replace(there.connection, certificate=None, key=None, token=made["status"]["token"], server=server)
+            ann, seen = await stack.enter_async_context(HttpClient(at)), asyncio.Queue[str]()
+
+            async def follow() -> None:
+                with suppress(ApiError):
+                    async for event in ann.watch(MAPS, "default", bookmarks=False):
+                        seen.put_nowait(event.object["metadata"]["name"])
+                seen.put_nowait("over")
+
+            async def reached() -> bool:
+                return bool(await ann.get(MAPS, "seen", "default"))
+
+            await eventually(reached)
+            owner.spawn(follow(), name)
+            assert await seen.get() in {"seen", "later"}
+            return ann, seen
+
+        owner = await stack.enter_async_context(TaskOwner("watches"))
+        await stack.enter_async_context(asyncio.timeout(240))
+        scope = {"kind": "ManagementCluster", "name": "shut"}
+        binding = access("RoleBinding", "ann", roleRef={"name": "looks-in"}, scope=scope, subjects=[{"kind": "User", "name": "ann"}])
+        await here.create(fleet("rolebindings"), binding)
+        ann, seen = await watched("first")
+        _, other = await watched("second")
+        await here.delete(fleet("apitokens"), "second")
+        assert await other.get() == "over"
+        await far.client.create(MAPS, {"metadata": {"name": "later"}}, "default")
+        assert await seen.get() == "later", "it is not the token that was taken away"
+        await here.delete(fleet("rolebindings"), "ann")
+        assert await seen.get() == "over"
+        with pytest.raises(Forbidden):
+            await ann.get(MAPS, "seen", "default")
+        await here.create(fleet("rolebindings"), binding)
+        _, again = await watched("third")
+        await here.patch(fleet("users"), "ann", "", PatchKind.MERGE, {"spec": {"disabled": True}})
+        while await again.get() != "over":
+            pass
 
 
 async def name_for(holder: Server) -> str:

@@ -94,6 +94,8 @@ class Authorization:
             return self._unless_mirrored(attributes, Decision(allowed=True))
         if not self._is_bound(user):
             return Decision(allowed=False)
+        if attributes.path.startswith(PROXY_PREFIX):
+            return self._reaches_far(attributes)
         if attributes.path:
             return Decision(allowed=self._reaches(attributes), settled=False)
         if why := _never(attributes):
@@ -107,14 +109,18 @@ class Authorization:
 
     def _reaches(self, attributes: Attributes) -> bool:
         """Whether a path that is no resource is open to a caller by what he was granted."""
-        user, name = attributes.user, attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0]
-        who = caller(user, unlimited=ADMINISTRATORS in user.groups)
-        if attributes.path.startswith(PROXY_PREFIX):
-            verb = PROXY_VERBS.get(attributes.verb, "get")
-            sight = ObjectSight(self.index, who, Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=name))
-            return bool(name) and sight.any and sight.allows(_Far(("", name)))
-        sight = ObjectSight(self.index, who, Attributes(user, "*", "*", "", "*"))
+        user = attributes.user
+        sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), Attributes(user, "*", "*", "", "*"))
         return sight.any and sight.whole
+
+    def _reaches_far(self, attributes: Attributes) -> Decision:
+        """Whether a path of a management cluster's API is; the sight tells when that may have changed."""
+        user, name = attributes.user, attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0]
+        verb = PROXY_VERBS.get(attributes.verb, "get")
+        asked = Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=name)
+        sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), asked)
+        allowed = bool(name) and sight.any and sight.allows(_Far(("", name)))
+        return Decision(allowed, sight=sight if allowed else None, settled=False)
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
         """Return what the user may do; what he may do to some objects only is there too, and marked."""

@@ -2,7 +2,7 @@
 
 A proxied request is passed on as it comes, body and all, while its response is already on the
 way back. One task listens to the caller from the beginning to the end of the call: who goes away
-ends it, wherever it stands.
+ends it, wherever it stands, and so does he who takes away the right to it.
 """
 
 from __future__ import annotations
@@ -71,18 +71,19 @@ class Front:
         return Response(dumps(answer), code=201)
 
     async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
-        user = await self._api.admit(request, asked)
+        admitted = await self._api.admit(request, asked)
         name, target = _destination(request)
-        head = request_head(request.method, target, list(request.scope["headers"]), user)
+        head = request_head(request.method, target, list(request.scope["headers"]), asked[0].user)
         try:
             async with self._far_end(name, head) as call, TaskOwner("proxied") as owner:
-                owner.spawn(_listen(receive, call), "listen")
-                answer = await call.response_head()
-                self._api.record(asked[0], answer.code, "", request, request_id)
-                headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
-                await send({"type": "http.response.start", "status": answer.code, "headers": headers})
-                async for chunk in call.response_body():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                with admitted.until_revoked(call.revoke):
+                    owner.spawn(_listen(receive, call), "listen")
+                    answer = await call.response_head()
+                    self._api.record(asked[0], answer.code, "", request, request_id)
+                    headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
+                    await send({"type": "http.response.start", "status": answer.code, "headers": headers})
+                    async for chunk in call.response_body():
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except CutOff as error:
             # what is not completed closes the connection: the caller sees that there should have been more
             log.info("a proxied response was cut off", management_cluster=name, path=request.path, reason=str(error))

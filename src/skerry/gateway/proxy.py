@@ -106,12 +106,17 @@ class ProxyCall:
                     return
                 case "failed":
                     raise CutOff(message.failed.message)
-        raise CutOff("one end went away")
+        raise CutOff(self.failure or "one end went away")
 
     async def answers(self) -> AsyncIterator[pb.ProxyRequest]:
         """The whole answer as the agent sent it, for whoever passes it on."""
         while (message := await self._response.take()) is not None:
             yield message
+
+    def revoke(self) -> None:
+        """The caller may no longer make the call: end it, whatever is under way."""
+        self.failure = "the right to this call was taken away"
+        self.finish()
 
     def finish(self) -> None:
         """The call is over here, whether it ended or was given up: end its stream."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from urllib.parse import unquote
 
+from skerry.kit.clock import Clock
 from skerry.machinery.errors import BadRequest
-from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User
-from skerry.restapi.contract import Authenticator, Peer
+from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Decision, User
+from skerry.restapi.contract import Authenticator, Authorizer, Peer
 from skerry.restapi.request import Request
 
 USER, UID, GROUP, EXTRA = b"impersonate-user", b"impersonate-uid", b"impersonate-group", b"impersonate-extra-"
@@ -40,6 +44,39 @@ class Callers:
         if wanted is not None and self.stand_in is not None:
             await self._fresh()
             asked[0] = asked[0]._replace(user=self.stand_in(user, wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller who was let in at a path that others serve, for as long as that holds."""
+
+    attributes: Attributes
+    decision: Decision
+    authorizer: Authorizer
+    clock: Clock
+
+    @contextmanager
+    def until_revoked(self, end: Callable[[], None]) -> Iterator[None]:
+        """Call ``end`` if he may no longer do what he was let in for, or his credential expires, before the block is left."""
+        sight, limit = self.decision.sight, self.attributes.user.limit
+        if sight is None:
+            yield
+            return
+
+        def changed(_: str = "") -> None:
+            if not self.authorizer.authorize(self.attributes).allowed:
+                end()
+
+        left = (limit.expires - self.clock.now()).total_seconds() if limit is not None else None
+        expiry = asyncio.get_running_loop().call_later(max(left, 0), end) if left is not None else None
+        unfollow = sight.follow(changed)
+        try:
+            changed()  # since he was let in
+            yield
+        finally:
+            unfollow()
+            if expiry is not None:
+                expiry.cancel()
 
 
 def unknown(request: Request) -> Attributes:

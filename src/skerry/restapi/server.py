@@ -38,7 +38,7 @@ from skerry.machinery.resource import Resource
 from skerry.restapi import deletes, patching, reads, scaling, watching, writes
 from skerry.restapi.advice import warning_headers
 from skerry.restapi.cache import Item
-from skerry.restapi.callers import Callers, peer_of, unknown
+from skerry.restapi.callers import Admitted, Callers, peer_of, unknown
 from skerry.restapi.context import Call, Parts
 from skerry.restapi.contract import Admission, Audit, Authenticator, Authorizer, Record
 from skerry.restapi.crowd import Crowd
@@ -152,13 +152,12 @@ class ApiServer:
         }
         await self.parts.store.latest_put(stored, guard)
 
-    async def admit(self, request: Request, asked: list[Attributes]) -> User:
+    async def admit(self, request: Request, asked: list[Attributes]) -> Admitted:
         """Let a caller in at a path that others serve; raises Unauthorized or Forbidden, having said in ``asked`` what is known."""
         await self.callers.identify(request, asked)
         if asked[0].user.name == ANONYMOUS:
             raise Unauthorized
-        await self._authorize(asked[0])
-        return asked[0].user
+        return Admitted(asked[0], await self._authorize(asked[0]), self._authorizer, self.parts.clock)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
