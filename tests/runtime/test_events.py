@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from skerry.machinery.resource import Json
-from skerry.runtime.events import KEPT_SECONDS, Recorder, changed, forget
+from skerry.runtime.events import KEPT_SECONDS, Recorder, changed, over
+from skerry.runtime.expiry import forget
 from skerry.testing.clock import VirtualClock
 from tests.runtime.conftest import BOXES, EVENTS, NAMESPACES, SHELVES, Api
 
@@ -59,7 +60,7 @@ async def test_events_are_forgotten_an_hour_after_they_were_last_seen(api: Api) 
     await clock.advance(1)
     recorder.tell(box, "Full", "full")
     await recorder.write()
-    await forget(api.client, clock.now() + timedelta(seconds=KEPT_SECONDS - 1))
+    await forget(api.client, EVENTS, over, clock.now() + timedelta(seconds=KEPT_SECONDS - 1))
     assert [each["reason"] for each in await events(api, recorder, "a")] == ["Full"]
 
 

@@ -21,6 +21,7 @@ from skerry.access.tokens import TokenFileError
 from skerry.apiserver.http import Door
 from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
+from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
 from skerry.compose.assembly import assembled
@@ -34,6 +35,7 @@ from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
+from skerry.kinds import apitoken
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.collection import collect_in_between
@@ -47,7 +49,9 @@ from skerry.pki.tls import server_context
 from skerry.restapi.request import Receive
 from skerry.restapi.response import Send
 from skerry.restapi.server import ApiServer
-from skerry.runtime.events import expire
+from skerry.runtime import events
+from skerry.runtime.events import EVENTS
+from skerry.runtime.expiry import expire
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
@@ -56,6 +60,8 @@ CONTROLLER = policy.component("controllers")
 RENEWAL_CHECK_SECONDS = 3600.0
 CANNOT_START = (StoreError, OSError, PkiError, TokenFileError)
 """What keeps a server from starting; the message says why."""
+
+API_TOKENS = Ref(apitoken.RESOURCE.group, apitoken.RESOURCE.version, apitoken.RESOURCE.plural, namespaced=False)
 
 log = get("compose.embedded")
 
@@ -142,7 +148,8 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         owner.spawn(_renew(keys, door, client, connection, clock), "certificates")
         owner.spawn(NamespaceController(client).run(), "namespaces")
         owner.spawn(GarbageCollector(client).run(), "garbage")
-        owner.spawn(expire(client, clock), "events")
+        owner.spawn(expire(client, EVENTS, events.over, clock), "events")
+        owner.spawn(expire(client, API_TOKENS, apitoken.over, clock), "tokens")
         owner.spawn(controllers(client, clock), "controllers")
         admin = connection(keys.admin(clock.now()))
         log.info("serving", address=address, data=str(settings.data))

@@ -3,12 +3,14 @@
 It speaks for its owner and may do what both he and the token may: the owner's rights, cut
 down to ``rules`` and ``scope`` where those are given. The answer to its creation shows the
 token, in ``status.token``, and nothing ever shows it again: what is kept is a hash. It ends
-at ``expirationTime``, or at once when the object is deleted.
+at ``expirationTime``, or at once when the object is deleted. An expired one is deleted a week
+later: until then whoever looks for the reason of a refusal finds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import field
@@ -19,8 +21,11 @@ from skerry.kinds.rolebinding import BindingScope, scope_causes
 from skerry.kinds.rules import immutable
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
-from skerry.machinery.resource import Column, Look, Resource
+from skerry.machinery.resource import Column, Json, Look, Resource
 from skerry.machinery.schema import Schema
+
+KEPT = timedelta(days=7)
+"""How long an expired token is kept."""
 
 
 class APITokenSpec(Shape):
@@ -47,6 +52,11 @@ def sound(look: Look) -> Sequence[Cause]:
     spec = look.new.get("spec") or {}
     found = rule_causes(spec.get("rules") or (), "spec.rules")
     return found + (scope_causes(spec["scope"], "spec.scope") if spec.get("scope") else [])
+
+
+def over(obj: Json, now: datetime) -> bool:
+    """Whether a token has been of no use for so long that it is deleted; ``now`` is in UTC."""
+    return now - datetime.fromisoformat(obj["spec"]["expirationTime"]) >= KEPT
 
 
 RESOURCE = Resource(

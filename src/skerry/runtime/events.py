@@ -21,12 +21,11 @@ from typing import NamedTuple
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.kit.clock import Clock, parse, rfc3339
 from skerry.kit.log import get
-from skerry.machinery.errors import ApiError, Conflict, NotFound
+from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
 
 EVENTS = Ref("", "v1", "events")
 KEPT_SECONDS = 3600.0
-LOOK_SECONDS = 300.0
 REMEMBERED = 1024
 MESSAGE_LENGTH = 1024
 """Longer messages are cut, as by client-go; a kube-apiserver refuses them."""
@@ -129,26 +128,9 @@ def changed(before: Json | None, after: Json, types: Iterable[str]) -> list[Json
     return [each for each in new if old.get(each["type"]) != (each["status"], each["reason"])]
 
 
-async def expire(client: Client, clock: Clock) -> None:
-    """Delete Events that nobody has seen for an hour, until cancelled."""
-    while True:
-        try:
-            await forget(client, clock.now())
-        except ApiError as error:
-            log.info("old events could not be deleted", error=error.message)
-        await clock.sleep(LOOK_SECONDS)
-
-
-async def forget(client: Client, now: datetime) -> None:
-    """Delete the Events that are too old at ``now``; one that is counted up meanwhile stays."""
-    for event in (await client.list(EVENTS))["items"]:
-        if (now - _last_seen(event)).total_seconds() < KEPT_SECONDS:
-            continue
-        metadata = event["metadata"]
-        try:
-            await client.delete(EVENTS, metadata["name"], metadata["namespace"], resource_version=metadata["resourceVersion"])
-        except (NotFound, Conflict):
-            continue
+def over(event: Json, now: datetime) -> bool:
+    """Whether nobody has seen an Event for so long that it is forgotten."""
+    return (now - _last_seen(event)).total_seconds() >= KEPT_SECONDS
 
 
 def _last_seen(event: Json) -> datetime:
