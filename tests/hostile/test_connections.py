@@ -15,8 +15,8 @@ import pytest
 from skerry.apiserver.protocol import MOST_AHEAD, Limits
 from tests.hostile.caller import CONFIGMAPS, PATIENCE, Hostile, Line, config_map
 
-WATCHES = 5000 if (os.cpu_count() or 1) > 2 else 1500
-"""Fewer on a small machine, which would shake hands for a minute, and where both ends may not have so many open files."""
+WATCHES = 5000
+"""Fewer where both ends may not have so many open files."""
 
 LEFT_FOR_OTHERS = 400
 
@@ -131,6 +131,50 @@ def test_bodies_that_come_slowly_keep_nobody_waiting(hostile: Hostile) -> None:
         assert hostile.is_well()
         assert hostile.statistics()["api"]["crowd"]["seated"] == 0
     eventually(lambda: hostile.statistics()["api"]["crowd"]["body_bytes"] == 0)
+
+
+def test_heads_that_come_byte_by_byte_keep_nobody_waiting_and_have_an_end(hostile: Hostile) -> None:
+    head = f"GET {CONFIGMAPS} HTTP/1.1\r\nHost: x\r\nX-Slow: {'y' * 10_000}".encode()
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(hostile.line()) for _ in range(300)]
+        kept = [stack.enter_context(hostile.line()) for _ in range(300)]
+        for line in kept:
+            answer = line.ask("GET", "/version")
+            assert answer is not None
+            assert answer.code == 200
+        refused = hostile.statistics()["door"]["refused"]
+        sent = 0
+        while hostile.statistics()["door"]["refused"] < refused + len(slow) + len(kept):
+            for line in (*slow, *kept):
+                line.send(head[sent : sent + 1])
+            sent += 1
+            assert sent < len(head), "they were waited for all the time"
+            assert hostile.is_well()
+        for line in (*slow, *kept):
+            answer = line.hear()
+            assert answer is None or answer.code == 408  # None: the next byte met a closed connection
+
+
+def test_watchers_that_never_read_are_ended_and_hold_little(hostile: Hostile) -> None:
+    """Each event is half a megabyte, and would be kept for all of them if it were kept."""
+    watchers, events, size = 60, 40, 500_000
+    assert hostile.ask("POST", CONFIGMAPS, config_map("fat")).code == 201
+    before, watches = hostile.memory(), hostile.statistics()["api"]["crowd"]["watches"]
+    head = hostile.ask("GET", CONFIGMAPS).json["metadata"]["resourceVersion"]
+    request = f"GET {CONFIGMAPS}?watch=true&resourceVersion={head} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(hostile.line()) for _ in range(watchers)]
+        for line in lines:
+            line.send(request)
+        eventually(lambda: hostile.statistics()["api"]["crowd"]["watches"] == watches + watchers)
+        for number in range(events):
+            assert hostile.patch(f"{CONFIGMAPS}/fat", {"data": {"fat": str(number) + "x" * size}}).code == 200
+        assert hostile.is_well()
+        grown = hostile.memory() - before
+        print(f"{watchers} that never read hold {grown >> 20} MB of {watchers * events * size >> 20}")
+        assert grown < watchers * events * size / 4
+    eventually(lambda: hostile.statistics()["api"]["crowd"]["watches"] == watches)
+    assert hostile.ask("DELETE", f"{CONFIGMAPS}/fat").code == 200
 
 
 def test_a_body_that_comes_byte_by_byte_is_taken(hostile: Hostile) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
 
 from skerry.restapi.aside import MOST_WAITING
 from skerry.restapi.crowd import Limits
 from skerry.runtime.shares import MEMBER, SHARE
-from tests.hostile.caller import CONFIGMAPS, STATISTICS, Answer, Hostile, Line, config_map
+from tests.e2e.server import eventually, running
+from tests.hostile.caller import CONFIGMAPS, STATISTICS, Answer, Hostile, Json, Line, config_map
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/skerry-system/leases"
 HELD = 40
@@ -77,3 +82,51 @@ def test_more_large_objects_than_can_be_worked_on_are_refused_while_small_ones_a
         assert hostile.is_well()
         assert refusals([line.hear() for line in lines], {201}) > 0
     assert hostile.ask("GET", STATISTICS).json["api"]["aside"]["here"] == 0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Hostile]:
+    """A server with the simulated site, whose agent is a real one."""
+    with running(tmp_path, "--sim") as server:
+        assert server.process is not None
+        yield Hostile(server.kubeconfig, server.process.pid, server.log)
+
+
+def session_of(found: Json) -> str:
+    """The one session of the site's agent."""
+    [agent] = found["agents"]
+    assert agent["managementCluster"] == "demo"
+    return str(agent["session"])
+
+
+def test_the_agents_heartbeats_and_the_controllers_leases_pass_while_ordinary_callers_are_refused(site: Hostile) -> None:
+    def renewals() -> set[str]:
+        answer = component.ask("GET", LEASES)
+        assert answer is not None
+        return {each["spec"]["renewTime"] for each in answer.json["items"] if each["metadata"]["name"].startswith(MEMBER)}
+
+    limits, refused = Limits(), 0
+    eventually(lambda: bool(site.statistics()["agents"]), 120, site.log)
+    with ExitStack() as stack:
+        lines = [stack.enter_context(site.line()) for _ in range(limits.seats + limits.waiting_of_one + 80)]
+        component = stack.enter_context(site.line(component=True))
+        begin = site.statistics()
+        renewed, beats = renewals(), begin["gateway"]["heartbeats"]
+        for _ in range(60):
+            head = int(site.ask("GET", CONFIGMAPS).json["metadata"]["resourceVersion"])
+            request = f"GET {CONFIGMAPS}?resourceVersion={head + 100_000} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            for line in lines:
+                line.send(request)
+            answers = []
+            for number, line in enumerate(lines):
+                answers.append(line.hear())
+                if number % limits.seats == 0:
+                    renewed |= renewals()
+            refused += refusals(answers, {200, 504})
+            now = site.statistics()
+            if now["gateway"]["heartbeats"] >= beats + 2 and len(renewed) >= 4 and refused:
+                break
+        else:
+            raise AssertionError(f"{now['gateway']}, {renewed}, {refused} refused")
+    assert session_of(now) == session_of(begin), "the agent was given up"
+    assert now["gateway"]["sessions"] == begin["gateway"]["sessions"]
