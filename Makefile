@@ -46,6 +46,7 @@ peers: ## build the real Kubernetes programs that the tests talk to (about 45 mi
 
 bench: setup ## measure the API beside a real kube-apiserver (`python -m bench --quick` is shorter)
 	$(RUN) python -m bench
+	$(RUN) python -m bench.hostile
 
 fuzz: setup ## fuzz what reads bytes of strangers, a minute each (`make fuzz SECONDS=600` for longer)
 	$(RUN) --group fuzz python -m fuzz --seconds=$(SECONDS)
