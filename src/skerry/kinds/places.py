@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from skerry.kinds.rules import bad
@@ -17,6 +18,10 @@ from skerry.machinery.names import subdomain_problem
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 """A repository's path, as in the distribution specification of OCI."""
+
+
+REMEMBERED = 1024
+"""Hosts whose judgement is kept: a fleet names the same few proxies in every cluster. None of them holds a password."""
 
 
 def host_problem(host: str) -> str:
@@ -30,6 +35,11 @@ def host_problem(host: str) -> str:
 
 def is_address(text: str) -> bool:
     """Whether it is an IP address."""
+    return "@" not in text and _is_address(text)
+
+
+@lru_cache(REMEMBERED)
+def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -41,6 +51,11 @@ def authority_problem(text: str) -> str:
     """What is wrong with ``host[:port]``."""
     if re.search(r"[\s/?#@]", text):
         return "must be host or host:port and nothing else: no scheme, no path, no user name"
+    return _authority_problem(text)
+
+
+@lru_cache(REMEMBERED)
+def _authority_problem(text: str) -> str:
     try:
         parts = urlsplit(f"//{text}")
         port = parts.port

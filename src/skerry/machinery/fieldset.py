@@ -213,7 +213,7 @@ def everything(value: Any, kind: FieldType) -> FieldSet:
         for name, member in value.items():
             child = kind.member(name)
             if not child.is_unowned:
-                below[f"f:{name}"] = everything(member, child)
+                below[f"f:{name}"] = everything(member, child) if isinstance(member, (dict, list)) else SELF
     elif isinstance(value, list) and kind.is_list:
         items, twice = keyed(value, kind)
         below = {key: SELF if key in twice else everything(each, kind.item) for key, each in items.items()}
