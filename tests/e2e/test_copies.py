@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -144,6 +145,23 @@ async def test_a_backup_under_load_is_restored_as_one_moment_and_everybody_begin
                     pass
         fresh = await client.create(MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fresh"}}, "default")
         assert int(fresh["metadata"]["resourceVersion"]) > last + EPOCH_JUMP
+
+
+async def test_what_is_written_after_another_program_looked_into_the_database_survives_a_crash(server: Server) -> None:
+    """SQLite's locks are what keeps the program from taking the log away in which the server writes."""
+    for turn, command in enumerate(
+        (("backup", str(server.folder / "copy.db")), ("doctor",), ("support", "bundle", str(server.folder / "s.tgz")))
+    ):
+        skerry(server, *command)
+        async with client_of(server) as client:
+            for number in range(20):
+                body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"t{turn}-{number}"}}
+                await client.create(MAPS, body, "default")
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
+        await asyncio.to_thread(server.start)
+        async with client_of(server) as client:
+            there = {each["metadata"]["name"] for each in (await client.list(MAPS, "default"))["items"]}
+        assert there >= {f"t{turn}-{number}" for number in range(20)}
 
 
 async def test_a_backup_that_needs_a_key_that_is_not_there_is_not_restored_unasked(server: Server) -> None:

@@ -58,8 +58,13 @@ class FileLock:
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """Open a database file (mode 0600; SQLite gives its side files the same) for use on one thread at a time."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Open a database file (mode 0600; SQLite gives its side files the same) for use on one thread at a time.
+
+    One that is there is opened by SQLite alone: a process that closes a file by itself loses the locks that its connections
+    hold on it, and then the next program that looks into the database takes it for unused, and removes its write-ahead log.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
