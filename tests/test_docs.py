@@ -53,12 +53,7 @@ def test_every_command_of_a_page_for_operators_works_in_its_order(page: str, tmp
     (tmp_path / ".skerry").symlink_to(tmp_path / "data")
     with running(tmp_path) as server:
         for command in commands_of(page):
-            restores = command.startswith("skerry restore")
-            if restores:
-                server.stop()
             run(server, command)
-            if restores:
-                server.start()
 
 
 def run(server: Server, command: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry.store.backup import backup, restore, verify
+from skerry.kit.aio import TaskOwner
+from skerry.store.backup import backup, part_of, restore, verify
 from skerry.store.contract import EPOCH_JUMP, Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
 from skerry.store.files import PAGE_BYTES, Locked
 from skerry.store.schema import NewerSchema
@@ -81,6 +82,79 @@ async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts
     before = await SqliteStore.open(done.kept)
     assert await names(before) == ["kept", "lost"]
     await before.close()
+
+
+async def test_a_store_that_is_open_restores_under_writes_and_every_follower_starts_anew(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    kept = await put(store, "kept")
+    gone = await put(store, "gone")
+    await store.write(Write(key("gone"), gone, VALUE, delete=True))
+    backup(path, tmp_path / "copy.db", NOW)
+    seen = await store.latest_put({key("seen"): b"1"})
+    followed: list[int] = []
+    anew = asyncio.Event()
+
+    async def follow() -> None:
+        """Every change, from the copy on, until it is said to be the past."""
+        position = kept
+        try:
+            while True:
+                for change in await store.changes(position):
+                    followed.append(change.revision)
+                    position = change.revision
+                await store.wait(position)
+        except Compacted:
+            anew.set()
+
+    async def write(number: int) -> None:
+        for turn in range(100_000):
+            await put(store, f"w{number}-{turn}")
+
+    async with TaskOwner("test") as owner, asyncio.timeout(120):
+        owner.spawn(follow(), "follower")
+        for number in range(4):
+            owner.spawn(write(number), f"writer {number}")
+        while len(followed) < 50:  # noqa: ASYNC110 another task's state
+            await asyncio.sleep(0.01)
+        done = await store.restore(tmp_path / "copy.db")
+        await anew.wait()
+        after = await store.head()
+        while await store.head() < after + 50:  # noqa: ASYNC110 other tasks' state
+            await asyncio.sleep(0.01)
+    assert max(followed) < done.revision, "nothing of the new history was told as if it followed the old"
+    assert (done.epoch, done.objects) == (2, 1)
+    then = await store.page("o", "r", at=done.revision)
+    assert [(row.key.name, row.revision) for row in then.rows] == [("kept", kept)]
+    with pytest.raises(Compacted):
+        await store.latest_changes("o", "r", seen)
+    assert await store.latest_changes("o", "r") == []
+    assert await store.latest_put({key("seen"): b"2"}) > seen
+    assert {change.revision for change in await store.changes(done.revision)} == set(range(done.revision + 1, await store.head() + 1))
+    present = await names(store)
+    await store.close()
+    again = await SqliteStore.open(path)
+    assert await names(again) == present
+    await again.close()
+    assert done.kept is not None
+    before = await SqliteStore.open(done.kept)
+    assert {"kept", "w0-0"} <= set(await names(before))
+    await before.close()
+
+
+async def test_a_restore_that_finds_no_room_leaves_an_open_store_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    for number in range(200):
+        await store.write(Write(key(f"n{number}"), 0, Value(b"<" * 2000, b">")))
+    backup(path, tmp_path / "copy.db", NOW)
+    await put(store, "later")
+    with no_file_grows_beyond(100_000), pytest.raises((StoreError, OSError)):
+        await store.restore(tmp_path / "copy.db")
+    assert "later" in await names(store)
+    assert await put(store, "again") == await store.head()
+    assert not part_of(path).exists()
+    await store.close()
 
 
 async def test_a_served_database_is_not_restored_over(tmp_path: Path) -> None:

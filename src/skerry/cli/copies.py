@@ -49,13 +49,13 @@ def restore(
 ) -> None:
     """Put a backup, of either kind of database, in the place of what a database holds.
 
-    The file is held against its checksum before anything is touched. The server of an embedded database must not run, and the
-    file that is replaced is kept beside it; servers over PostgreSQL go on with what was restored. Revisions jump ahead, so that
-    everybody who watches begins anew.
+    The file is held against its checksum before anything is touched. A server that runs goes on with what was restored. What an
+    embedded database held is kept in a file beside it. Revisions jump ahead, so that everybody who watches begins anew.
     """
     from dataclasses import asdict
 
     from skerry.compose.copies import CANNOT_COPY, put_back
+    from skerry.compose.restoring import told
     from skerry.compose.settings import ServerSettings
 
     settings = ServerSettings(
@@ -71,5 +71,5 @@ def restore(
     lines = [f"restored {done.objects} objects of {facts.made}; revisions go on from {done.revision} (epoch {done.epoch})"]
     if done.kept:
         lines.append(f"the database that was there is kept as {done.kept}")
-    value = {"backup": asdict(facts), **asdict(done), "kept": done.kept and str(done.kept)}
+    value = {"backup": asdict(facts), **told(done)}
     show(lines, value, output)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from skerry.client.http import HttpClient
+from skerry.client.kubeconfig import KubeconfigError, read
 from skerry.compose.database import address
+from skerry.compose.restoring import PATH, minutes_since, staged_of
 from skerry.compose.settings import ServerSettings
-from skerry.kit.clock import parse, rfc3339
+from skerry.kit.clock import rfc3339
+from skerry.machinery.errors import ApiError
+from skerry.machinery.resource import Json
 from skerry.pki.authority import PkiError
 from skerry.pki.keyring import KeyringFile
 from skerry.store.backup import Facts, Restored, backup, restore, verify
 from skerry.store.contract import StoreError
+from skerry.store.files import Locked, remove
 
 CANNOT_COPY = (StoreError, OSError, PkiError)
 """What keeps a copy from being made or put back; the message says why."""
@@ -50,13 +57,34 @@ def put_back(settings: ServerSettings, file: Path, *, without_keys: bool) -> tup
     if settings.shared:
         from skerry.store.postgres import backup as postgres
 
-        return facts, asyncio.run(postgres.restore(file, address(settings), _minutes(facts)))
-    return facts, restore(file, settings.database, _minutes(facts))
+        return facts, asyncio.run(postgres.restore(file, address(settings), minutes_since(facts)))
+    try:
+        return facts, restore(file, settings.database, minutes_since(facts))
+    except Locked:
+        if not settings.kubeconfig.exists():
+            raise
+        return facts, _through_its_server(settings, file)
 
 
-def _minutes(facts: Facts) -> int:
-    """How long ago a backup was made."""
-    return max(0, int((datetime.now(UTC) - parse(facts.made)).total_seconds()) // 60)
+def _through_its_server(settings: ServerSettings, file: Path) -> Restored:
+    """Have the server that holds the lock restore a backup; raises StoreError."""
+    staged = staged_of(settings)
+    try:
+        remove(staged)
+        staged.touch(mode=0o600)
+        shutil.copyfile(file, staged)
+        answer = asyncio.run(_asked(settings))
+    except (ApiError, KubeconfigError) as error:
+        raise StoreError(f"{settings.database} is served, and its server does not restore it ({error}); stop it, then restore") from error
+    finally:
+        remove(staged)
+    return Restored(answer["epoch"], answer["revision"], answer["objects"], Path(answer["kept"]))
+
+
+async def _asked(settings: ServerSettings) -> Json:
+    async with HttpClient(read(settings.kubeconfig), user_agent="skerry-restore") as client:
+        answer: Json = await client.raw("POST", PATH)
+        return answer
 
 
 def missing_keys(settings: ServerSettings, facts: Facts) -> list[str]:

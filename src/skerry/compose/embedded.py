@@ -28,6 +28,7 @@ from skerry.compose.assembly import assembled
 from skerry.compose.database import opened, replica
 from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import Options, controllers, free_shares, gateway
+from skerry.compose.restoring import offer_restore
 from skerry.compose.settings import ServerSettings
 from skerry.compose.statistics import offer_statistics
 from skerry.gateway.front import Front
@@ -55,6 +56,7 @@ from skerry.runtime.expiry import expire
 from skerry.runtime.garbage import GarbageCollector
 from skerry.runtime.namespaces import NamespaceController
 from skerry.store.contract import StoreError
+from skerry.store.sqlite import SqliteStore
 
 CONTROLLER = policy.component("controllers")
 RENEWAL_CHECK_SECONDS = 3600.0
@@ -99,6 +101,8 @@ async def embedded(settings: ServerSettings, clock: Clock | None = None) -> Asyn
             api = assembled(store, _tokens(safe), audit, clock)
             api.trouble = store.trouble
             offer_keys(api, store, rewriting)
+            if isinstance(plain, SqliteStore):
+                offer_restore(api, plain, settings)
             async with TaskOwner("encryption") as owner, _serving(settings, api, audit, keys, clock) as running:
                 owner.spawn(rewriting.run(), "rewriting")
                 yield running

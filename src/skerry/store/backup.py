@@ -5,8 +5,9 @@
 * It is a database with one more table, which says when it was made and what all the others hold
   (SHA-256). Nothing is touched before a copy agrees with its checksum.
 * Confidential values are in it as they are stored: encrypted. The keyring is not in it.
-* A restore happens while nothing serves the database (it takes the same lock). The file in
-  place is exchanged in one step and kept beside the new one; a crash leaves the old or the new.
+* A restore of a database that nobody serves (it takes the same lock) exchanges the file in one
+  step; one that is served exchanges its content in one transaction (``SqliteStore.restore``). A crash
+  leaves the old or the new, and what was in place is kept in a file beside it.
 * **A restore opens a new epoch.** Revisions that were given out after the copy was made are
   unknown to it, and their holders must not meet them again with another meaning. So the new
   epoch begins far behind all of them, with an empty past: every watcher is told to start anew.
@@ -24,6 +25,7 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from skerry.store.contract import EPOCH_JUMP, StoreDamaged, StoreError
@@ -48,8 +50,7 @@ class Facts:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(NamedTuple):
     """What a restore did."""
 
     epoch: int
@@ -81,15 +82,9 @@ def restore(copy: Path, database: Path, minutes: int = 0) -> Restored:
     verify(copy)
     database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(database)
-    part = database.with_name(database.name + ".part")
+    part = part_of(database)
     try:
-        remove(part)
-        part.touch(mode=0o600)
-        shutil.copyfile(copy, part)
-        _strip(part)
-        known = _newest(database)
-        restored = _open_epoch(part, known, EPOCH_JUMP * minutes)
-        sync(part)
+        restored = prepare(copy, part, _newest(database), minutes)
         kept = _set_aside(database)
         part.replace(database)
         sync(database.parent)
@@ -98,7 +93,45 @@ def restore(copy: Path, database: Path, minutes: int = 0) -> Restored:
     finally:
         remove(part)
         lock.release()
-    return Restored(restored[0], restored[1], restored[2], kept)
+    return restored._replace(kept=kept)
+
+
+def part_of(database: Path) -> Path:
+    """Where what will take the place of a database is made ready."""
+    return database.with_name(database.name + ".part")
+
+
+def prepare(copy: Path, part: Path, known: int, minutes: int) -> Restored:
+    """Make a database out of a copy that was made so many minutes ago, in an epoch of its own behind ``known``; blocks.
+
+    Raises sqlite3.Error or OSError. The copy must be whole.
+    """
+    remove(part)
+    part.touch(mode=0o600)
+    shutil.copyfile(copy, part)
+    _strip(part)
+    epoch, revision, objects = _open_epoch(part, known, EPOCH_JUMP * minutes)
+    sync(part)
+    return Restored(epoch, revision, objects, None)
+
+
+def keep(database: Path) -> Path:
+    """Copy a database under another name, before its own server exchanges it; blocks. Raises sqlite3.Error or OSError.
+
+    SQLite alone opens the file: a process that closes one by itself loses the locks that its connections hold on it.
+    """
+    kept = _kept_of(database)
+    remove(kept)
+    kept.touch(mode=0o600)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(kept)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+    sync(kept)
+    return kept
+
+
+def _kept_of(database: Path) -> Path:
+    return database.with_name(database.name + ".before-restore")
 
 
 def appear(part: Path, copy: Path) -> Facts:
@@ -196,7 +229,7 @@ def _set_aside(database: Path) -> Path | None:
     """Keep the database in place under another name too; its side files only move (a whole one has none left)."""
     if not database.exists():
         return None
-    kept = database.with_name(database.name + ".before-restore")
+    kept = _kept_of(database)
     remove(kept)
     for suffix in SIDE_FILES:
         with suppress(FileNotFoundError):

@@ -99,6 +99,19 @@ class LatestTable:
             self._pulse.beat()
         return last
 
+    async def forget(self) -> None:
+        """Drop every value: whoever follows begins anew, and whoever reports reports again."""
+        last = self.sequence = self.sequence + 1
+
+        def work() -> None:
+            self._connection.execute(SQL["latest_forget"])
+            self._buried = last
+
+        try:
+            await self._run(work)
+        finally:
+            self._pulse.beat()
+
     async def changes(self, organization: str, resource: str, after: int, limit: int) -> Sequence[LatestRow]:
         """What changed since a sequence number; only values where it is 0."""
 

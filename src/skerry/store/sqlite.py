@@ -24,8 +24,9 @@ from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.store import readers
+from skerry.store.backup import Restored, keep, part_of, prepare, verify
 from skerry.store.contract import Change, Guard, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
-from skerry.store.files import MIGRATIONS, FileLock, explain, inspect, latest_of
+from skerry.store.files import MIGRATIONS, FileLock, explain, inspect, latest_of, remove
 from skerry.store.latest import latest_table
 from skerry.store.readers import Readers
 from skerry.store.recent import Recent
@@ -137,6 +138,36 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
             raise explain(error, self._writer.path) from error
+
+    async def restore(self, copy: Path, minutes: int = 0) -> Restored:
+        """Put a copy, made so many minutes ago, in the place of everything, while this serves it; one restore at a time.
+
+        Every follower learns by Compacted that he has to start anew. Raises StoreDamaged for a copy that is no whole backup,
+        NewerSchema for one of a newer Skerry, and StoreError.
+        """
+        database = self._writer.path
+        part = part_of(database)
+        try:
+            await asyncio.to_thread(verify, copy)
+            restored = await asyncio.to_thread(prepare, copy, part, self._revision, minutes)
+            kept = await asyncio.to_thread(keep, database)
+            self._refuse_when_closed()
+            done = asyncio.get_running_loop().run_in_executor(self._thread, self._writer.exchange, part)
+            done.add_done_callback(self._exchanged)  # before whatever is written next is told to anybody
+            await done
+            await self._latest.forget()
+            await self._between_batches(self._writer.fold)
+        except sqlite3.Error as error:
+            raise explain(error, database) from error
+        finally:
+            remove(part)
+        return restored._replace(kept=kept)
+
+    def _exchanged(self, finished: asyncio.Future[int]) -> None:
+        if not finished.cancelled() and finished.exception() is None:
+            self._revision = finished.result()
+            self._recent = Recent(self._revision)
+            self._pulse.beat()
 
     # reading
 

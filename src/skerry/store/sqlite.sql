@@ -122,6 +122,10 @@ SELECT sequence FROM latest WHERE organization = ? AND resource = ? AND namespac
 -- Forget the tombstones up to a sequence number.
 DELETE FROM latest WHERE value IS NULL AND sequence <= ?;
 
+-- name: latest_forget
+-- Drop every value; what tells where the last start began stays.
+DELETE FROM latest WHERE resource != '';
+
 -- name: latest_changes
 -- Values and tombstones of a resource behind a sequence number.
 SELECT namespace, name, sequence, value FROM latest

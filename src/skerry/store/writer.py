@@ -25,6 +25,13 @@ from skerry.store.files import MIGRATIONS, SQL, concerns_all, connect, disk_fail
 
 Outcome = Change | BaseException
 
+TABLES = {
+    "log": "revision, verb, organization, resource, namespace, name, previous, value",
+    "current": "organization, resource, namespace, name, revision",
+    "meta": "key, value",
+}
+"""All of the schema, with the columns of each table."""
+
 
 class Writer:
     """The writing side of one database; also the present that a batch is judged against."""
@@ -36,14 +43,18 @@ class Writer:
         try:
             self._connection.execute("PRAGMA secure_delete=ON")  # what is gone is overwritten: it may have been a secret
             migrate(self._connection, path, MIGRATIONS)
-            self.newest = self._number("newest")
-            self.compacted = self._number("compacted")
-            self.epoch = self._number("epoch")
-            self.objects = self._number("count")
+            self._look()
         except BaseException:
             self._connection.close()
             raise
         self._failure: sqlite3.Error | None = None
+
+    def _look(self) -> None:
+        """Learn how far the database has come."""
+        self.newest = self._number("newest")
+        self.compacted = self._number("compacted")
+        self.epoch = self._number("epoch")
+        self.objects = self._number("count")
 
     def trouble(self) -> str:
         """Why nothing can be written until the database is opened anew; empty if it can."""
@@ -122,6 +133,19 @@ class Writer:
             self._connection.execute(SQL["open_epoch"], {"revision": revision})
         self.newest, self.compacted, self.epoch = revision, revision, self._number("epoch")
         return self.epoch
+
+    def exchange(self, part: Path) -> int:
+        """Put what another database of the same schema holds in the place of everything, at once; return the newest revision then."""
+        self._connection.execute("ATTACH ? AS part", (str(part),))
+        try:
+            with self._transaction():
+                for table, columns in TABLES.items():
+                    self._connection.execute(f"DELETE FROM main.{table}")  # noqa: S608 the same
+                    self._connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM part.{table}")  # noqa: S608 names of ours
+        finally:
+            self._connection.execute("DETACH part")
+        self._look()
+        return self.newest
 
     def close(self) -> None:
         """Close the connection."""
