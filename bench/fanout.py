@@ -34,11 +34,12 @@ PATIENCE = 60
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """``watchers`` of the collection, and ``rate`` updates a second for ``seconds``, in turn on as many objects as there are writers."""
+    """``watchers`` of the collection from the revision ``since`` on, and ``rate`` updates a second for ``seconds``, in turn on as many objects as there are writers."""
 
     url: str
     ca: str
     token: str
+    since: str
     watchers: int = 100
     rate: int = 200
     seconds: int = 10
@@ -57,12 +58,13 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def run(client: Door, **plan: Any) -> Outcome:
     """Make the objects, then run; raises RuntimeError if an update failed or an event came twice or out of order."""
-    whole = {"url": client.url, "ca": str(client.ca_file), "token": client.token, **plan}
     for writer in range(WRITERS):
         body = json.loads(text(a_cluster()).replace(AT, f"watched-{writer}").replace(NUMBER, "0"))
         answer = client.call("POST", CLUSTERS, body)
         if answer.status not in {201, 409}:
             raise RuntimeError(f"the watched objects could not be made: {answer}")
+    since = client.ask("GET", f"{CLUSTERS}?limit=1")["metadata"]["resourceVersion"]  # what is there already is nobody's to tell
+    whole = {"url": client.url, "ca": str(client.ca_file), "token": client.token, "since": since, **plan}
     command = [sys.executable, "-m", "bench.fanout"]
     done = subprocess.run(command, input=msgspec.json.encode(whole), capture_output=True, cwd=ROOT, check=False)
     if done.returncode:
@@ -144,7 +146,7 @@ async def _play(plan: Plan) -> Outcome:
 
     watchers: list[_Watcher] = [await connect(_Watcher) for _ in range(plan.watchers)]
     for watcher in watchers:
-        code = await watcher.send(f"GET {CLUSTERS}?watch=true&resourceVersion=0 {head}\r\n".encode())
+        code = await watcher.send(f"GET {CLUSTERS}?watch=true&resourceVersion={plan.since} {head}\r\n".encode())
         if code != 200:
             raise RuntimeError(f"a watch was answered with {code}")
     writers: list[_Channel] = [await connect(_Channel) for _ in range(WRITERS)]

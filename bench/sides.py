@@ -40,6 +40,7 @@ from skerry.kinds.common import GROUP, VERSION
 from skerry.kit import log
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
+from skerry.kit.collection import collect_in_between
 from skerry.machinery.identity import User
 from skerry.pki.policy import ADMINISTRATORS
 from skerry.pki.tls import server_context
@@ -210,6 +211,7 @@ async def serve(folder: Path, port: int, database: str = "") -> None:
         door = Door(api, host="127.0.0.1", port=port, tls=tls, clock=clock, on_stop=api.end_watches)
         async with api.running(), TaskOwner("bench") as owner, door.open():
             owner.spawn(lag.run(), "lag")
+            owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")
             await ended.wait()
     finally:
         audit.close()

@@ -37,6 +37,9 @@ from skerry.pki.policy import COMPONENTS
 MOST_WAITING = 20_000
 """Lines that may wait for the disk; reads leave half of the room to what changed or was refused."""
 
+GATHER_SECONDS = 0.005
+"""How long the first line waits for more: to wake the writing thread for each costs as much as a read."""
+
 RETRY_SECONDS = 1.0
 
 READS = frozenset(("get", "list", "watch", "head"))
@@ -188,6 +191,7 @@ class AuditFile:
         self._changed = threading.Condition()
         self._waiting: list[Waiting] = []
         self._closing = False
+        self._ending = threading.Event()
         self._written = self._lost = self._lost_untold = 0
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
@@ -214,6 +218,7 @@ class AuditFile:
             if self._closing:
                 return
             self._closing = True
+            self._ending.set()
             self._changed.notify()
         self._thread.join()
         try:
@@ -243,6 +248,8 @@ class AuditFile:
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
+            self._ending.wait(GATHER_SECONDS)
+            with self._changed:
                 batch, self._waiting = self._waiting, []
                 lost, self._lost_untold = self._lost_untold, 0
                 closing = self._closing
