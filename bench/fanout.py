@@ -34,7 +34,10 @@ PATIENCE = 60
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """``watchers`` of the collection from the revision ``since`` on, and ``rate`` updates a second for ``seconds``, in turn on as many objects as there are writers."""
+    """``watchers`` of the collection from the revision ``since`` on.
+
+    ``rate`` updates a second for ``seconds``, in turn on as many objects as there are writers.
+    """
 
     url: str
     ca: str
