@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from skerry.apiserver.http import Door, listen
-from skerry.apiserver.protocol import Application, Limits, Receive, Scope, Send
+from skerry.apiserver.protocol import TOLD_AT_ONCE, Application, Limits, Receive, Scope, Send, Shared
 from skerry.kit.aio import Pulse
 from skerry.kit.clock import SystemClock
 from skerry.pki import policy
@@ -479,3 +479,18 @@ async def test_without_tls_everybody_is_nobody() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", plain.port)
         assert (await Caller(reader, writer).ask())[1]["name"] is None
         writer.close()
+
+
+async def test_of_many_requests_whose_clients_go_at_once_some_are_told_in_each_turn_of_the_loop() -> None:
+    shared, events = Shared(Limits(), SystemClock()), [asyncio.Event() for _ in range(3 * TOLD_AT_ONCE)]
+    for event in events:
+        shared.tell(event)
+    told = []
+    while not all(event.is_set() for event in events):
+        before = sum(event.is_set() for event in events)
+        await asyncio.sleep(0)
+        told.append(sum(event.is_set() for event in events) - before)
+    assert max(told) <= TOLD_AT_ONCE
+    shared.tell(again := asyncio.Event())
+    await asyncio.sleep(0)
+    assert again.is_set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.restapi import feeds as feeds_module
-from skerry.restapi.cache import ResourceCache, Watcher
+from skerry.restapi.cache import WOKEN_AT_ONCE, Item, ResourceCache, Watcher
 from skerry.restapi.feeds import Feeds
-from skerry.store.contract import Key, LatestRow, StoreUnavailable, Value, Write
+from skerry.store.contract import Key, LatestRow, StoreUnavailable, Value, Verb, Write
 from skerry.store.memory import MemoryStore
 
 
@@ -78,3 +79,29 @@ async def test_whoever_needs_the_newest_is_told_where_it_cannot_be_had(monkeypat
     await store.write(Write(Key("org", "kind", "", "a"), 0, Value(b"<", b">")))
     with pytest.raises(StoreUnavailable):  # nobody follows the log
         await feeds.caught_up()
+
+
+async def test_others_are_heard_between_the_watchers_that_one_event_wakes() -> None:
+    loop, turn, woken = asyncio.get_running_loop(), 0, Counter[int]()
+
+    def tick() -> None:
+        nonlocal turn
+        turn += 1
+        if woken.total() < 3 * WOKEN_AT_ONCE:
+            loop.call_soon(tick)
+
+    async def watch(watcher: Watcher) -> None:
+        await watcher.wait(60)
+        woken[turn] += 1
+        watcher.quiet()
+
+    cache, watchers = ResourceCache("kind"), [Watcher([]) for _ in range(3 * WOKEN_AT_ONCE)]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for watcher in watchers:
+            cache.join(watcher)
+            group.create_task(watch(watcher))
+        await asyncio.sleep(0)
+        tick()
+        cache.apply(Verb.CREATE, Item(("", "a"), 1, b"{}"))
+    assert woken.total() == 3 * WOKEN_AT_ONCE
+    assert max(woken.values()) <= WOKEN_AT_ONCE

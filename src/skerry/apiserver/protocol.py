@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -64,6 +65,9 @@ class Limits:
 MOST_AHEAD = 64
 """Requests that may be sent before the first is answered: clients send one or two, and what came at once is parsed at once."""
 
+TOLD_AT_ONCE = 50
+"""Requests that end in one turn of the event loop because their clients are gone: about ten milliseconds."""
+
 NO_HTTP = "the request is not well-formed HTTP/1.1"
 
 
@@ -89,7 +93,20 @@ class Shared(ServerState):
         self.stopping = False
         self.refused = 0
         self.changed = asyncio.Event()
+        self._gone: deque[asyncio.Event] = deque()
         self._dated = float("-inf")
+
+    def tell(self, event: asyncio.Event) -> None:
+        """Set the event of a request whose client is gone, soon: of thousands that go at once, some in each turn of the loop."""
+        if not self._gone:
+            asyncio.get_running_loop().call_soon(self._tell_some)
+        self._gone.append(event)
+
+    def _tell_some(self) -> None:
+        for _ in range(min(TOLD_AT_ONCE, len(self._gone))):
+            self._gone.popleft().set()
+        if self._gone:
+            asyncio.get_running_loop().call_soon(self._tell_some)
 
     def refresh_date(self) -> None:
         """Keep the Date header at most a second old."""
@@ -126,13 +143,16 @@ class Connection(HttpToolsProtocol):
             self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits for the last connection."""
+        """Tell the requests of this connection, and whoever waits for the last one."""
         self._head_came()
-        for cycle in (self._running, *(queued for queued, _ in self.pipeline)):
+        for cycle in {self._running, self.cycle, *(queued for queued, _ in self.pipeline)}:
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
-                cycle.message_event.set()
+                self._shared.tell(cycle.message_event)
+        newest = self.cycle
+        self.cycle = None  # type: ignore[assignment] # uvicorn would wake it at once, however many connections are lost together
         super().connection_lost(exc)
+        self.cycle = newest
         self._shared.changed.set()
 
     def data_received(self, data: bytes) -> None:
