@@ -77,7 +77,11 @@ def test_stopping_ends_the_children_of_a_program_that_ignores_the_signal(tmp_pat
         processes.wait_until("the child", lambda: program.log.read_text().strip().isdigit())
         processes.stop(grace=0.2)
         child = Path("/proc", program.log.read_text().strip(), "stat")
-    assert not child.exists() or child.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+        def gone() -> bool:
+            return not child.exists() or child.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+        processes.wait_until("the end of the child", gone, seconds=30)  # it was told, and ends when it gets its turn
 
 
 @pytest.mark.peer("kubernetes", "kubectl-older")
