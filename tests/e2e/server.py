@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from peers.processes import free_port
+from skerry.client.http import HttpClient
+from skerry.client.kubeconfig import read
 from tests.peers import program
 
 SKERRY = Path(sys.executable).parent / "skerry"
@@ -124,3 +127,32 @@ def running(folder: Path, *options: str, verb: str = "up") -> Iterator[Server]:
     finally:
         if not server._ended():
             server.stop()
+
+
+@contextlib.contextmanager
+def over_one_database(folder: Path, dsn: str, count: int, *, simulated: bool = False) -> Iterator[list[Server]]:
+    """Servers with one database, one keyring and one set of roots; the first also runs the simulated site if asked to."""
+    made: list[Server] = []
+    try:
+        for number in range(count):
+            (folder / str(number)).mkdir()
+            first = simulated and not made
+            options = ["--database", dsn, "--keyring", str(folder / "keyring.json"), *["--sim"] * first]
+            server = Server(folder / str(number), *options, verb="up" if first else "server")
+            if made:
+                shutil.copytree(made[0].data / "pki", server.data / "pki")
+            made.append(server)
+            server.start()
+        yield made
+    finally:
+        for server in made:
+            if not server._ended():
+                server.signal(signal.SIGCONT)
+                server.stop(signal.SIGKILL)
+
+
+@contextlib.asynccontextmanager
+async def clients(servers: Sequence[Server]) -> AsyncIterator[list[HttpClient]]:
+    """The administrator's client of each server."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(HttpClient(read(server.kubeconfig))) for server in servers]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -29,8 +28,8 @@ from skerry.runtime.shares import SHARES, lease_name, share_of
 from skerry.sim.plan import Tempo
 from skerry.sim.site import Site
 from tests.e2e.agents import Agent
-from tests.e2e.server import Server
-from tests.e2e.test_replicas import holdings
+from tests.e2e.server import Server, clients, over_one_database
+from tests.e2e.test_replicas import access, holdings, ref
 from tests.gateway.fleet import eventually
 from tests.store.databases import why_not
 
@@ -47,29 +46,8 @@ TEAM = "team-a"
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     if why := why_not("wheel"):
         pytest.skip(why)
-    folder = tmp_path_factory.mktemp("lines")
-    made: list[Server] = []
-    with PostgreSql("wheel") as database:
-        try:
-            for number in range(SERVERS):
-                (folder / str(number)).mkdir()
-                options = ["--database", database.dsn(), "--keyring", str(folder / "keyring.json")]
-                server = Server(folder / str(number), *options, verb="server")
-                if made:
-                    shutil.copytree(made[0].data / "pki", server.data / "pki")
-                made.append(server)
-                server.start()
-            yield made
-        finally:
-            for server in made:
-                server.signal(signal.SIGCONT)
-                server.stop(signal.SIGKILL)
-
-
-@asynccontextmanager
-async def clients(servers: list[Server]) -> AsyncIterator[list[HttpClient]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(HttpClient(kubeconfig.read(server.kubeconfig))) for server in servers]
+    with PostgreSql("wheel") as database, over_one_database(tmp_path_factory.mktemp("lines"), database.dsn(), SERVERS) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -167,26 +145,18 @@ async def test_agents_of_three_servers_are_reached_from_each_and_a_server_that_d
         await eventually(reached, 120)
 
 
-def access(kind: str, name: str, **spec: object) -> Json:
-    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def fleet(plural: str) -> Ref:
-    return Ref("fleet.skerry.dev", "v1alpha1", plural, namespaced=False)
-
-
 async def test_a_right_that_is_taken_away_at_one_server_ends_what_it_opened_at_the_others(servers: list[Server], tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         here, there, _ = await stack.enter_async_context(clients(servers))
         far = await stack.enter_async_context(managed("shut", servers[2], tmp_path))
         await far.client.create(MAPS, {"metadata": {"name": "seen"}}, "default")
         allowed = [{"apiGroups": ["fleet.skerry.dev"], "resources": ["managementclusters/proxy"], "verbs": ["get"]}]
-        await here.create(fleet("users"), access("User", "ann"))
-        await here.create(fleet("roles"), access("Role", "looks-in", rules=allowed))
+        await here.create(ref("users"), access("User", "ann", {}))
+        await here.create(ref("roles"), access("Role", "looks-in", {"rules": allowed}))
 
         async def watched(name: str) -> tuple[HttpClient, asyncio.Queue[str]]:
             """Ann watches at another server than the one that holds the agent; gives her client, and what she sees."""
-            made = await here.create(fleet("apitokens"), access("APIToken", name, owner="ann"))
+            made = await here.create(ref("apitokens"), access("APIToken", name, {"owner": "ann"}))
             server = f"{there.connection.server}/k8s/shut"
             at = replace(there.connection, certificate=None, key=None, token=made["status"]["token"], server=server)
             ann, seen = await stack.enter_async_context(HttpClient(at)), asyncio.Queue[str]()
@@ -208,21 +178,23 @@ async def test_a_right_that_is_taken_away_at_one_server_ends_what_it_opened_at_t
         owner = await stack.enter_async_context(TaskOwner("watches"))
         await stack.enter_async_context(asyncio.timeout(240))
         scope = {"kind": "ManagementCluster", "name": "shut"}
-        binding = access("RoleBinding", "ann", roleRef={"name": "looks-in"}, scope=scope, subjects=[{"kind": "User", "name": "ann"}])
-        await here.create(fleet("rolebindings"), binding)
+        binding = access(
+            "RoleBinding", "ann", {"roleRef": {"name": "looks-in"}, "scope": scope, "subjects": [{"kind": "User", "name": "ann"}]}
+        )
+        await here.create(ref("rolebindings"), binding)
         ann, seen = await watched("first")
         _, other = await watched("second")
-        await here.delete(fleet("apitokens"), "second")
+        await here.delete(ref("apitokens"), "second")
         assert await other.get() == "over"
         await far.client.create(MAPS, {"metadata": {"name": "later"}}, "default")
         assert await seen.get() == "later", "it is not the token that was taken away"
-        await here.delete(fleet("rolebindings"), "ann")
+        await here.delete(ref("rolebindings"), "ann")
         assert await seen.get() == "over"
         with pytest.raises(Forbidden):
             await ann.get(MAPS, "seen", "default")
-        await here.create(fleet("rolebindings"), binding)
+        await here.create(ref("rolebindings"), binding)
         _, again = await watched("third")
-        await here.patch(fleet("users"), "ann", "", PatchKind.MERGE, {"spec": {"disabled": True}})
+        await here.patch(ref("users"), "ann", "", PatchKind.MERGE, {"spec": {"disabled": True}})
         while await again.get() != "over":
             pass
 

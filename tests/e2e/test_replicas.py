@@ -10,8 +10,7 @@ import signal
 import subprocess
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from skerry.machinery.errors import AlreadyExists, ApiError, Expired, Forbidden,
 from skerry.machinery.resource import Json
 from skerry.runtime.leases import LEASES
 from skerry.runtime.shares import SHARE, SHARES
-from tests.e2e.server import SKERRY, Server, eventually
+from tests.e2e.server import SKERRY, Server, clients, eventually, over_one_database
 from tests.store.databases import why_not
 
 GROUPS = Ref("fleet.skerry.dev", "v1alpha1", "clustergroups", namespaced=False)
@@ -50,30 +49,9 @@ def database() -> Iterator[PostgreSql]:
 
 @pytest.fixture(scope="module")
 def replicas(database: PostgreSql, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    folder = tmp_path_factory.mktemp("replicas")
-    made: list[Server] = []
-    try:
-        for name in ("one", "two"):
-            (folder / name).mkdir()
-            simulated = not made  # the first one runs the simulated site, whose agent is connected to it alone
-            options = ["--database", database.dsn(), "--keyring", str(folder / "keyring.json"), *["--sim"] * simulated]
-            server = Server(folder / name, *options, verb="up" if simulated else "server")
-            if made:
-                shutil.copytree(made[0].data / "pki", server.data / "pki")
-            made.append(server)
-            server.start()
+    # the agent of the simulated site is connected to the first one alone
+    with over_one_database(tmp_path_factory.mktemp("replicas"), database.dsn(), 2, simulated=True) as made:
         yield made
-    finally:
-        for server in made:
-            if server.process is not None and server.process.poll() is None:
-                server.signal(signal.SIGCONT)
-                server.stop(signal.SIGKILL)
-
-
-@asynccontextmanager
-async def clients(replicas: list[Server]) -> AsyncIterator[list[HttpClient]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(HttpClient(read(server.kubeconfig))) for server in replicas]
 
 
 def holdings(server: Server) -> list[list[int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,14 +23,13 @@ import pytest
 from peers.postgresql import PostgreSql
 from skerry.client.contract import PatchKind
 from skerry.client.http import HttpClient
-from skerry.client.kubeconfig import read
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.errors import ApiError, Conflict
 from skerry.machinery.resource import Json
 from tests.e2e.crashing import THINGS, Watcher, seen, thing
 from tests.e2e.history import missed
 from tests.e2e.linear import Operation, untrue
-from tests.e2e.server import Server
+from tests.e2e.server import Server, clients, over_one_database
 from tests.store.databases import why_not
 
 SERVERS, CLIENTS_OF_EACH, OBJECTS = 3, 3, 4
@@ -49,21 +47,8 @@ def database() -> Iterator[PostgreSql]:
 
 @pytest.fixture
 def servers(database: PostgreSql, tmp_path: Path) -> Iterator[list[Server]]:
-    made: list[Server] = []
-    try:
-        for number in range(SERVERS):
-            (tmp_path / str(number)).mkdir()
-            options = ["--database", database.dsn(), "--keyring", str(tmp_path / "keyring.json")]
-            server = Server(tmp_path / str(number), *options, verb="server")
-            if made:
-                shutil.copytree(made[0].data / "pki", server.data / "pki")
-            made.append(server)
-            server.start()
+    with over_one_database(tmp_path, database.dsn(), SERVERS) as made:
         yield made
-    finally:
-        for server in made:
-            server.signal(signal.SIGCONT)
-            server.stop(signal.SIGKILL)
 
 
 class Fleet:
@@ -148,8 +133,8 @@ class Fleet:
 
 @contextlib.asynccontextmanager
 async def fleet(servers: list[Server]) -> AsyncIterator[Fleet]:
-    async with contextlib.AsyncExitStack() as stack:
-        yield Fleet([await stack.enter_async_context(HttpClient(read(server.kubeconfig))) for server in servers])
+    async with clients(servers) as made:
+        yield Fleet(made)
 
 
 async def kill(fleet: Fleet, servers: list[Server], database: PostgreSql) -> None:
