@@ -48,11 +48,11 @@ class ClaimTable:
         except StoreError as error:
             raise ServiceUnavailable(str(error)) from error
 
-    async def put(self, claim: Claim) -> int:
-        """Claim an agent whose newest claim is of ``claim.epoch``; returns the new epoch. Raises Outdone."""
-        guard = self._guard(claim.name, claim.epoch)
+    async def put(self, name: str, gateway: str, before: int) -> int:
+        """Claim an agent whose newest claim is of epoch ``before``; returns the new epoch. Raises Outdone."""
+        guard = self._guard(name, before)
         with self._guarding():
-            return await self._store.latest_put({guard.key: claim.gateway.encode()}, guard)
+            return await self._store.latest_put({guard.key: gateway.encode()}, guard)
 
     async def head(self) -> int:
         """The last sequence number taken, by whatever value."""

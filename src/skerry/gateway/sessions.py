@@ -44,8 +44,8 @@ class Outdone(Exception):
 class Claims(Protocol):
     """Where claims are kept, for all gateways."""
 
-    async def put(self, claim: Claim) -> int:
-        """Claim an agent whose newest claim is of ``claim.epoch`` (0: it has none); returns the new epoch. Raises Outdone if it is not."""
+    async def put(self, name: str, gateway: str, before: int) -> int:
+        """Claim an agent whose newest claim is of epoch ``before`` (0: it has none); returns the new epoch. Raises Outdone if it is not."""
         ...
 
     async def head(self) -> int:
@@ -105,7 +105,7 @@ class Sessions:
 
     async def claim(self, name: str, before: int) -> int:
         """Claim an agent whose newest claim was ``before``; returns the epoch of the session. Raises Outdone."""
-        return await self._claims.put(Claim(name, before, self._identity))
+        return await self._claims.put(name, self._identity, before)
 
     async def stands(self, name: str, epoch: int) -> bool:
         """Tell whether a session of an agent is its newest anywhere, as of now."""

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from skerry.kit.aio import Pulse
 from skerry.store import readers
-from skerry.store.backup import Restored, keep, part_of, prepare, verify
+from skerry.store.backup import Restored, keep, part_of, prepare
 from skerry.store.contract import Change, Guard, Key, LatestRow, Page, Row, Statistics, StoreClosed, Write
 from skerry.store.files import MIGRATIONS, FileLock, explain, inspect, latest_of, remove
 from skerry.store.latest import latest_table
@@ -142,13 +142,11 @@ class SqliteStore:
     async def restore(self, copy: Path, minutes: int = 0) -> Restored:
         """Put a copy, made so many minutes ago, in the place of everything, while this serves it; one restore at a time.
 
-        Every follower learns by Compacted that he has to start anew. Raises StoreDamaged for a copy that is no whole backup,
-        NewerSchema for one of a newer Skerry, and StoreError.
+        The copy must be whole (``backup.verify``). Every follower learns by Compacted that he has to start anew. Raises StoreError.
         """
         database = self._writer.path
         part = part_of(database)
         try:
-            await asyncio.to_thread(verify, copy)
             restored = await asyncio.to_thread(prepare, copy, part, self._revision, minutes)
             kept = await asyncio.to_thread(keep, database)
             self._refuse_when_closed()
