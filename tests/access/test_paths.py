@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.access.people import ADMIN, People, obj, path
+from tests.access.people import ADMIN, People, cluster, obj, path
 
 OWN = "/skerry/v1/things"
 EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
@@ -69,3 +69,34 @@ async def test_a_token_that_was_cut_down_reaches_what_it_names(server: People) -
     assert await may(server, cut, "get", "/k8s/sv-1/api")
     assert not await may(server, cut, "post", "/k8s/sv-1/api")
     assert not await may(server, cut, "get", "/k8s/sv-2/api")
+
+
+CALLS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.mark.parametrize(
+    ("role", "scope", "allowed"),
+    [
+        ("cluster.view", ("Cluster", "p.a", "sv-1"), {"get": "p.a"}),
+        ("cluster.edit", ("Cluster", "p.a", "sv-1"), dict.fromkeys(CALLS, "p.a")),
+        ("clustergroup.admin", ("ClusterGroup", "red"), dict.fromkeys(CALLS, "p.a")),
+        ("clustergroup.view", ("ClusterGroup", "blue"), {"get": "p.b"}),
+        ("managementcluster.view", ("ManagementCluster", "sv-1"), {"get": "p.a p.b"}),
+        ("workspace.admin", ("Workspace", "w"), {}),
+    ],
+)
+async def test_a_clusters_api_opens_to_who_may_use_its_proxy_and_follows_the_cluster_into_another_group(
+    server: People, role: str, scope: tuple[str, ...], allowed: dict[str, str]
+) -> None:
+    for name, group in (("p.a", "red"), ("p.b", "blue")):
+        await server.make(cluster(name, group))
+    await server.grant(role, "ann", *scope)
+    for verb in CALLS:
+        for name in ("p.a", "p.b"):
+            assert await may(server, "ann", verb, f"/k8s/sv-1.{name}/api/v1/pods") == (name in allowed.get(verb, "")), (verb, name)
+        assert not await may(server, "ann", verb, "/k8s/sv-2.p.a/api/v1/pods")
+        assert not await may(server, "ann", verb, "/k8s/sv-1.p/api/v1/pods")
+    moved = {"spec": {"clusterGroup": "blue"}}
+    await server(ADMIN, "PATCH", path("clusters", "sv-1", "p.a"), moved, headers={"content-type": "application/merge-patch+json"})
+    now = {"ClusterGroup": "red" not in scope and "get" in allowed}.get(scope[0], "p.a" in allowed.get("get", ""))
+    assert await may(server, "ann", "get", "/k8s/sv-1.p.a/api/v1/pods") == now

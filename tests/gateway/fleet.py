@@ -216,12 +216,12 @@ class Fleet:
         found: Json = await eventually(state)
         return found
 
-    async def gone(self, name: str) -> None:
+    async def gone(self, name: str, namespace: str = "sv-1") -> None:
         """Wait until a set is not there any more."""
 
         async def state() -> bool:
             try:
-                return not await self.set(name)
+                return not await self.set(name, namespace)
             except NotFound:
                 return True
 

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from skerry.compose.claims import ClaimTable
-from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health, next_status
+from skerry.gateway.health import Health
 from skerry.gateway.presence import Presence
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Sessions
+from skerry.gateway.standing import Told, next_status
+from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import rfc3339
 from skerry.runtime.informer import Informer
@@ -27,7 +29,7 @@ PATIENCE = 30.0
 
 
 def after(before: Json | None, route: Route | None, problem: str = "", now: datetime = NOW) -> Json:
-    return next_status({"metadata": {"generation": 1}, "status": before or {}}, route, problem, now)
+    return next_status({"metadata": {"generation": 1}, "status": before or {}}, route, Told(problem), now)
 
 
 def conditions(status: Json) -> dict[str, tuple[str, str]]:
@@ -63,16 +65,16 @@ def test_a_status_that_is_true_is_not_written_again_and_times_move_only_with_the
 
 
 def test_the_gateway_of_a_session_is_told_and_another_one_is_another_session() -> None:
-    first = next_status({"metadata": {}}, HERE, "", NOW, "a")
+    first = next_status({"metadata": {}}, HERE, Told(), NOW, "a")
     assert first["agent"] == {"version": "1.0", "gateway": "a", "connectedSince": rfc3339(NOW)}
     later = NOW + timedelta(hours=1)
-    assert next_status({"metadata": {}, "status": first}, HERE, "", later, "a") == first
-    assert next_status({"metadata": {}, "status": first}, HERE, "", later, "b")["agent"]["connectedSince"] == rfc3339(later)
+    assert next_status({"metadata": {}, "status": first}, HERE, Told(), later, "a") == first
+    assert next_status({"metadata": {}, "status": first}, HERE, Told(), later, "b")["agent"]["connectedSince"] == rfc3339(later)
 
 
 def test_a_built_in_place_waits_for_nobody() -> None:
     before = after({"conditions": [{"type": "Ready", "status": "True"}]}, None)
-    assert next_status({"metadata": {"name": "attached"}, "status": before}, None, "", NOW) == {
+    assert next_status({"metadata": {"name": "attached"}, "status": before}, None, Told(), NOW) == {
         "observedGeneration": 0,
         "phase": "BuiltIn",
         "conditions": [{"type": "Ready", "status": "True"}],
@@ -88,11 +90,12 @@ def test_conditions_of_others_are_left_alone() -> None:
 async def judging(fleet: Fleet, routes: Routes, clock: VirtualClock, presence: Presence | None = None) -> AsyncIterator[Health]:
     """A gateway that has just started: it judges by its own clock and knows of no agent yet."""
     sessions = Sessions(ClaimTable(fleet.api), routes, presence.identity if presence else "", clock)
-    informer = Informer(fleet.client, MANAGEMENT_CLUSTERS)
+    subjects = Subjects(Informer(fleet.client, MANAGEMENT_CLUSTERS), Informer(fleet.client, CLUSTERS, keep=kept))
     async with TaskOwner("judging") as owner:
-        owner.spawn(informer.run(), "informer")
-        await informer.synced.wait()
-        yield Health(fleet.client, routes, sessions, informer, clock, patience=PATIENCE, presence=presence)
+        owner.spawn(subjects.managements.run(), "managementclusters")
+        owner.spawn(subjects.clusters.run(), "clusters")
+        await subjects.synced()
+        yield Health(fleet.client, routes, sessions, subjects, clock, patience=PATIENCE, presence=presence)
 
 
 async def claimed(fleet: Fleet, gateway: str = "") -> Route:

@@ -18,6 +18,8 @@ GOOD = Certificate(SUBJECT, frozenset({"localhost", "old.example"}), NOW - DAY, 
 AGENT = Subject(policy.agent("sv-1"), (policy.AGENTS,))
 REQUEST = Request(AGENT, other_attributes=False, names=frozenset(), key="P-256", bits=256, signed=True, client=True)
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
+NAMES = LABELS | st.tuples(LABELS, LABELS, LABELS).map(".".join)
+"""Full names: of management clusters, and of clusters."""
 
 
 @pytest.mark.parametrize(
@@ -87,12 +89,19 @@ def test_every_reason_to_refuse_is_told_at_once() -> None:
     assert [finding.reason for finding in policy.refusals(asked, policy.AGENT, AGENT)] == ["BadSignature", "NamesAsked", "AuthorityAsked"]
 
 
-@given(LABELS, LABELS)
+@given(NAMES, NAMES)
 def test_two_agents_never_share_a_name_and_every_name_fits_into_a_certificate(one: str, other: str) -> None:
     assert len(policy.agent(one)) <= policy.COMMON_NAME_LIMIT
     assert (policy.agent(one) == policy.agent(other)) == (one == other)
     assert policy.agent_of(policy.agent(one), (policy.AGENTS,), (f"URI:{policy.agent_uri(one)}",)) == one
     assert policy.agent_of(policy.agent(one), (policy.AGENTS,), (f"URI:{policy.agent_uri(other)}",)) in {one, None}
+
+
+def test_a_name_that_was_cut_is_never_that_of_another_cluster_in_full() -> None:
+    long = "m" * 20 + "." + "p" * 20 + "." + "c" * 60
+    common = policy.agent(long)
+    assert policy.agent_of(common, (policy.AGENTS,), ()) is None
+    assert policy.agent_of(common, (policy.AGENTS,), (f"URI:{policy.agent_uri(long)}",)) == long
 
 
 def test_an_agent_needs_the_group_and_a_name_that_spells_out_the_common_one() -> None:
@@ -102,7 +111,7 @@ def test_an_agent_needs_the_group_and_a_name_that_spells_out_the_common_one() ->
     assert policy.agent_of(policy.agent("a" * 63), (policy.AGENTS,), ()) is None
 
 
-@pytest.mark.parametrize("name", ["", "UPPER", "a.b", "-a", "a-", "a" * 64, "a\n", "a,O=skerry:administrators"])
+@pytest.mark.parametrize("name", ["", "UPPER", "a.b", "a.b.c.d", "a..c", "-a", "a-", "a" * 64, "a\n", "a,O=skerry:administrators"])
 def test_a_name_that_is_no_label_holds_no_certificate(name: str) -> None:
     with pytest.raises(ValueError, match="DNS label"):
         policy.agent(name)

@@ -9,7 +9,7 @@
 * Everybody at all may ask for health and version.
 * Whatever else a person or a robot may do was granted to him: see ``index.py``. A decision then
   brings a sight, which the server holds against every object that it touches (``sight.py``).
-* The API of a management cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule. Other
+* The API of a cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule. Other
   paths that are no resource open to whoever may do everything on the whole organization.
 """
 
@@ -24,7 +24,9 @@ from skerry.access.scopes import ORGANIZATION, TOKENS, Scope, key_of
 from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
 from skerry.kinds.common import GROUP as FLEET
 from skerry.kinds.common import VERSION
+from skerry.kinds.fullname import parsed
 from skerry.kinds.managementcluster import PROXY_PREFIX
+from skerry.machinery.document import dumps
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
 
@@ -66,11 +68,11 @@ COMPONENT_RULES: Mapping[str, Sequence[Rule]] = {
 
 
 PROXY_VERBS = {"post": "create", "put": "update", "patch": "patch", "delete": "delete"}
-"""What a method at a management cluster's API is to a rule; every other one reads."""
+"""What a method at a cluster's API is to a rule; every other one reads."""
 
 
 class _Far(NamedTuple):
-    """A management cluster whose API is called; what is written about it does not count."""
+    """A cluster whose API is called; of what is written about it only its group counts."""
 
     place: tuple[str, str]
     value: bytes = b""
@@ -114,12 +116,20 @@ class Authorization:
         return sight.any and sight.whole
 
     def _reaches_far(self, attributes: Attributes) -> Decision:
-        """Whether a path of a management cluster's API is; the sight tells when that may have changed."""
-        user, name = attributes.user, attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0]
+        """Whether a path of a cluster's API is; the sight tells when that may have changed."""
+        user, found = attributes.user, parsed(attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0])
+        if found is None:
+            return Decision(allowed=False, settled=False)
         verb = PROXY_VERBS.get(attributes.verb, "get")
-        asked = Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=name)
+        if found.cluster:
+            place = found.management_cluster, found.cluster
+            asked = Attributes(user, verb, FLEET, VERSION, "clusters", "proxy", *place)
+            far = _Far(place, dumps({"spec": {"clusterGroup": self.index.groups.get(place, "")}}))
+        else:
+            asked = Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=found.management_cluster)
+            far = _Far(("", found.management_cluster))
         sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), asked)
-        allowed = bool(name) and sight.any and sight.allows(_Far(("", name)))
+        allowed = sight.any and sight.allows(far)
         return Decision(allowed, sight=sight if allowed else None, settled=False)
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:

@@ -1,6 +1,6 @@
 """The built-in roles: admin, edit and view for every scope. The server writes them; nobody else may. Pure.
 
-* *view* reads what lies in the scope, and no Secrets. Calls to the API of a management cluster may read (view) or do anything
+* *view* reads what lies in the scope, and no Secrets. Calls to the API of a cluster may read (view) or do anything
   (edit): there, that cluster's own access rules decide.
 * *edit* also changes it; not who may do what, and not what reaches a management cluster unrendered
   (manifest sets, Secrets): those are as good as administering it.
@@ -65,8 +65,9 @@ def _rules(place: _Place, level: str) -> tuple[Rule, ...]:
         found.append(Rule(READ, ("", "events.k8s.io"), ("events",)))
     if place.whole:
         found.append(Rule(READ, ("",), ("configmaps", "namespaces")))
-    if "managementclusters" in place.changed:
-        found.append(Rule(("get",) if level == "view" else ("get", *CHANGE), (GROUP,), ("managementclusters/proxy",)))
+    reached = tuple(f"{kind}/proxy" for kind in ("clusters", "managementclusters") if kind in place.changed)
+    if reached:
+        found.append(Rule(("get",) if level == "view" else ("get", *CHANGE), (GROUP,), reached))
     if level in {"edit", "admin"}:
         found.append(Rule(CHANGE, (GROUP,), place.changed))
     if level == "admin":

@@ -24,9 +24,9 @@ FILE = "identity.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the agent is, what it trusts, and where it dials. PEM throughout."""
+    """Who the agent is (the full name of what it speaks for), what it trusts, and where it dials. PEM throughout."""
 
-    management_cluster: str
+    name: str
     certificate: bytes
     key: bytes
     bundle: bytes
@@ -47,9 +47,8 @@ def load(folder: Path) -> Identity | None:
     if not path.exists():
         return None
     found = loads(path.read_bytes())
-    return Identity(
-        found["managementCluster"], found["certificate"].encode(), found["key"].encode(), found["bundle"].encode(), found["gateway"]
-    )
+    name = found.get("name") or found["managementCluster"]  # as the first release calls it
+    return Identity(name, found["certificate"].encode(), found["key"].encode(), found["bundle"].encode(), found["gateway"])
 
 
 def moved(identity: Identity, gateway: str) -> Identity:
@@ -60,7 +59,7 @@ def moved(identity: Identity, gateway: str) -> Identity:
 def store(folder: Path, identity: Identity) -> None:
     """Keep an identity."""
     body = {
-        "managementCluster": identity.management_cluster,
+        "name": identity.name,
         "certificate": identity.certificate.decode(),
         "key": identity.key.decode(),
         "bundle": identity.bundle.decode(),
@@ -87,8 +86,7 @@ async def register(server: str, ca: bytes, token: str, folder: Path) -> Identity
         answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr, "agentVersion": version("skerry")})
     if "certificate" not in answer:
         raise ApiError(f"{server} did not answer the registration as a Skerry front door does")
-    identity = Identity(
-        answer["managementCluster"], answer["certificate"].encode(), key_pem(key), answer["bundle"].encode(), answer["gateway"]
-    )
+    name = answer.get("name") or answer["managementCluster"]  # as the first release answers
+    identity = Identity(name, answer["certificate"].encode(), key_pem(key), answer["bundle"].encode(), answer["gateway"])
     store(folder, identity)
     return identity

@@ -122,7 +122,7 @@ class Agent:
 
     async def _hello(self) -> pb.Hello:
         hello = pb.Hello(
-            management_cluster=self._identity.management_cluster,
+            management_cluster=self._identity.name,
             agent_version=version("skerry"),
             features=FEATURES,
             trust_digest=digest_of(self._identity.bundle),
@@ -192,7 +192,7 @@ async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
     identity = identities.load(settings.folder)
     if identity is None or (settings.token and identity.expired(clock.now())):
         identity = await _register(settings, clock)
-        log.info("registered", management_cluster=identity.management_cluster)
+        log.info("registered", name=identity.name)
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
         await Agent(identity, settings, client, clock).run()
 

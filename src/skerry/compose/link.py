@@ -16,7 +16,7 @@ from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
 from skerry.gateway.desired import MANIFESTSETS, Desired
-from skerry.gateway.health import MANAGEMENT_CLUSTERS, Health
+from skerry.gateway.health import Health
 from skerry.gateway.inventory import Inventory
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
@@ -24,8 +24,10 @@ from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
+from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
 from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
+from skerry.kinds.fullname import of_key, words
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.machinery.resource import Json
@@ -101,35 +103,15 @@ async def gateway(
     claims = ClaimTable(api)
     sessions = Sessions(claims, routes, options.identity, clock)
     inventory = Inventory(claims.keep, known, clock)
-    sets, managements = Informer(client, MANIFESTSETS), Informer(client, MANAGEMENT_CLUSTERS)
-    desired = Desired(client, routes, sessions, sets, clock)
+    sets = Informer(client, MANIFESTSETS)
+    subjects = Subjects(Informer(client, MANAGEMENT_CLUSTERS), Informer(client, CLUSTERS, keep=kept))
+    desired = Desired(client, routes, sessions, sets, subjects, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
-    health = Health(client, routes, sessions, managements, clock, patience=patience, presence=presence)
-    pushing = Controller("desired", [Source(sets)], desired.reconcile)
-    judging = Controller("health", [Source(managements)], health.reconcile)
-
-    def came_or_went(name: str) -> None:
-        judging.queue.add(name)
-        for key in desired.keys_of_agent(name):
-            pushing.queue.add(key)
-
-    def heartbeat(name: str, beat: pb.Heartbeat) -> None:
-        if health.heartbeat(name, beat):
-            judging.queue.add(name)
-
-    async def admit(name: str) -> str:
-        await managements.synced.wait()
-        return "" if managements.get(name) else f"there is no management cluster {name} here"
-
-    def left(name: str) -> None:
-        if managements.get(name) is None:
-            routes.dismiss(name, "its management cluster was deleted")
-
-    routes.listen(came_or_went)
-    desired.listen(pushing.queue.add)
-    managements.listen(left)
-    receivers = Receivers(inventory.take, desired.take_result, heartbeat, admit)
+    health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence)
+    wiring = _Wiring(routes, subjects, desired, health)
+    wiring.listen(sets)
+    receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, wiring.admit)
     subscription = _subscription()
     servicer = LinkServer(
         routes, sessions, receivers, proxies, authority, clock, subscription=subscription, heartbeat_seconds=heartbeat_seconds
@@ -138,18 +120,60 @@ async def gateway(
     def proof() -> tuple[bytes, bytes, bytes]:
         return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
 
-    relays = Relays(presence, managements, proof)
+    relays = Relays(presence, subjects, proof)
     async with _listening(servicer, options, shown, authority) as address:
         if presence is not None:
             presence.address = address
         try:
             async with TaskOwner("gateway") as owner:
-                for part in (sets, managements, sessions, pushing, judging, health.recorder, *((presence,) if presence else ())):
+                parts = [sets, subjects.managements, subjects.clusters, sessions, wiring.pushing, wiring.judging, health.recorder]
+                for part in (*parts, *((presence,) if presence else ())):
                     owner.spawn(part.run(), f"gateway/{type(part).__name__}")
                 yield Link(routes, relays, address, health.holders, lambda: {**servicer.statistics(), **relays.statistics()})
         finally:
             routes.end_all()
             await relays.close()
+
+
+class _Wiring:
+    """Who is woken by what: the controllers of a gateway, and what they hear of agents."""
+
+    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health) -> None:
+        self._routes, self._subjects, self._desired, self._health = routes, subjects, desired, health
+        self.pushing: Controller
+        self.judging: Controller
+
+    def listen(self, sets: Informer) -> None:
+        """Make the controllers, and let them be woken; ``sets`` follows the ManifestSets."""
+        clusters = Source(self._subjects.clusters, lambda key: (str(of_key(key)),), reconciled=True)
+        self.pushing = Controller("desired", [Source(sets)], self._desired.reconcile)
+        self.judging = Controller("health", [Source(self._subjects.managements), clusters], self._health.reconcile)
+        self._routes.listen(self._came_or_went)
+        self._desired.listen(self.pushing.queue.add)
+        self._subjects.listen(self._changed)
+
+    async def admit(self, name: str) -> str:
+        """Why an agent is not let in; empty if it is."""
+        await self._subjects.synced()
+        return "" if self._subjects.get(name) else f"there is no {words(name)} here"
+
+    def heartbeat(self, name: str, beat: pb.Heartbeat) -> None:
+        """An agent lives."""
+        if self._health.heartbeat(name, beat):
+            self.judging.queue.add(name)
+
+    def _came_or_went(self, name: str) -> None:
+        self.judging.queue.add(name)
+        self._push(name)
+
+    def _changed(self, name: str) -> None:
+        if self._subjects.get(name) is None:
+            self._routes.dismiss(name, f"{words(name)} was deleted")
+            self._push(name)  # what is for it waits for nobody any more
+
+    def _push(self, name: str) -> None:
+        for key in self._desired.keys_of_agent(name):
+            self.pushing.queue.add(key)
 
 
 @contextlib.asynccontextmanager

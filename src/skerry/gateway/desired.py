@@ -1,4 +1,4 @@
-"""Desired state: ManifestSets go to the agent of their management cluster, and what became of them comes back.
+"""Desired state: ManifestSets go to the agent of their cluster, and what became of them comes back.
 
 Level-based: a set is sent once for each of its generations and sessions of its agent, whatever
 wakes us; an agent that has it already only reports again. A report waits here until it is written,
@@ -8,9 +8,11 @@ but time.
 The status holds counts and the first failures. It is written when it changes, not at every
 report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute.
 A report of an older command than the status speaks of never takes it back, nor does one that came in a
-session which is not its agent's newest any more: it is let go, for the newer one reports again.
+session which is not its agent's newest any more: it is let go, for the newer one reports again. So is
+what an agent says of a set that is another's.
 
-Deletion waits for the finalizer: it goes once the agent says that nothing is left.
+Deletion waits for the finalizer: it goes once the agent says that nothing is left, or when the cluster
+that the set was for is not known here any more.
 """
 
 from __future__ import annotations
@@ -24,13 +26,15 @@ from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Sessions
+from skerry.gateway.subjects import Subjects
 from skerry.kinds.common import GROUP, VERSION
+from skerry.kinds.fullname import FullName
 from skerry.kinds.manifestset import PRUNE
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.document import dumps
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import Informer, key_of
 from skerry.tunnel import link_pb2 as pb
 
 MANIFESTSETS = Ref(GROUP, VERSION, "manifestsets")
@@ -42,12 +46,13 @@ ENFORCED_STEP = timedelta(seconds=60)
 class Desired:
     """Hands ManifestSets to agents, and writes down what they report."""
 
-    def __init__(self, client: Client, routes: Routes, sessions: Sessions, informer: Informer, clock: Clock) -> None:
-        """``informer`` follows the ManifestSets of all management clusters."""
+    def __init__(self, client: Client, routes: Routes, sessions: Sessions, informer: Informer, subjects: Subjects, clock: Clock) -> None:
+        """``informer`` follows all ManifestSets."""
         self._client = client
         self._routes = routes
         self._sessions = sessions
         self._informer = informer
+        self._subjects = subjects
         self._clock = clock
         self._wake: Callable[[str], None] = lambda _: None
         self._reports: dict[str, _Report] = {}
@@ -57,16 +62,17 @@ class Desired:
         """Tell ``wake`` the key of every set that was reported on."""
         self._wake = wake
 
-    def keys_of_agent(self, management_cluster: str) -> list[str]:
-        """The sets of a management cluster."""
-        return [key for key in self._informer.known() if key.startswith(f"{management_cluster}/")]
+    def keys_of_agent(self, name: str) -> list[str]:
+        """The sets that an agent is told."""
+        return [key_of(obj) for obj in self._informer.all() if agent_of(obj) == name]
 
-    def take_result(self, management_cluster: str, result: pb.DesiredResult) -> None:
-        """Take what became of a set."""
-        key = f"{management_cluster}/{result.set}"
-        route = self._routes.get(management_cluster)
-        self._reports[key] = _Report(route.epoch if route else 0, result)
-        self._wake(key)
+    def take_result(self, name: str, result: pb.DesiredResult) -> None:
+        """Take what became of a set, from the agent of a full name."""
+        key = f"{name.partition('.')[0]}/{result.set}"
+        obj, route = self._informer.get(key), self._routes.get(name)
+        if obj is not None and agent_of(obj) == name:
+            self._reports[key] = _Report(route.epoch if route else 0, result)
+            self._wake(key)
 
     async def reconcile(self, key: str) -> None:
         """Write down what was reported of one set, and send it if its agent is here and was not told yet."""
@@ -77,7 +83,7 @@ class Desired:
             return
         report = self._reports.get(key)
         if report is not None:
-            if await self._sessions.stands(obj["metadata"]["namespace"], report.session):
+            if await self._sessions.stands(agent_of(obj), report.session):
                 await self._write(obj, report.result)
             if self._reports.get(key) is report:
                 del self._reports[key]
@@ -85,17 +91,17 @@ class Desired:
         if not metadata.get("deletionTimestamp") and PRUNE not in (metadata.get("finalizers") or ()):
             body = {"finalizers": [*(metadata.get("finalizers") or ()), PRUNE], "resourceVersion": metadata["resourceVersion"]}
             await self._patch(obj, {"metadata": body})  # the change comes back here, and the set is sent
+        elif metadata.get("deletionTimestamp") and self._orphaned(obj):
+            await self._let_go(obj)
         else:
             self._send(key, obj)
 
     def _send(self, key: str, obj: Json) -> None:
-        namespace, _, name = key.partition("/")
-        route = self._routes.get(namespace)
-        command = _command(obj)
+        route, command = self._routes.get(agent_of(obj)), _command(obj)
         if route is None or self._sent.get(key) == (route, command):
             return
         self._sent[key] = (route, command)
-        route.send_state(name, partial(self._state, key))
+        route.send_state(key.partition("/")[2], partial(self._state, key))
 
     def _state(self, key: str) -> pb.DesiredState | None:
         """The set as it is when its turn to be sent comes."""
@@ -109,15 +115,28 @@ class Desired:
 
     async def _write(self, obj: Json, report: pb.DesiredResult) -> None:
         metadata = obj["metadata"]
-        finalizers = metadata.get("finalizers") or ()
         if report.gone:
-            if metadata.get("deletionTimestamp") and PRUNE in finalizers:
-                kept = [each for each in finalizers if each != PRUNE]
-                await self._patch(obj, {"metadata": {"finalizers": kept, "resourceVersion": metadata["resourceVersion"]}})
+            if metadata.get("deletionTimestamp"):
+                await self._let_go(obj)
             return
         status = next_status(obj, report, self._clock.now())
         if status != (obj.get("status") or {}):
             await self._patch(obj, {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}, "status")
+
+    def _orphaned(self, obj: Json) -> bool:
+        """Whether the cluster that a set is for is gone, as far as is known: its agent will never speak again."""
+        return (
+            bool((obj.get("spec") or {}).get("cluster"))
+            and self._subjects.clusters.synced.is_set()
+            and not self._subjects.get(agent_of(obj))
+        )
+
+    async def _let_go(self, obj: Json) -> None:
+        metadata = obj["metadata"]
+        finalizers = metadata.get("finalizers") or ()
+        if PRUNE in finalizers:
+            kept = [each for each in finalizers if each != PRUNE]
+            await self._patch(obj, {"metadata": {"finalizers": kept, "resourceVersion": metadata["resourceVersion"]}})
 
     async def _patch(self, obj: Json, body: Json, subresource: str = "") -> None:
         """Patch a set; one that is gone meanwhile is fine."""
@@ -128,6 +147,11 @@ class Desired:
             )
         except NotFound:
             return
+
+
+def agent_of(obj: Json) -> str:
+    """The full name of the agent that a set is for."""
+    return str(FullName(obj["metadata"]["namespace"], (obj.get("spec") or {}).get("cluster", "")))
 
 
 class _Report(NamedTuple):

@@ -16,6 +16,7 @@ from skerry.gateway import registration
 from skerry.gateway.proxy import CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
+from skerry.kinds.fullname import parsed
 from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
@@ -23,7 +24,6 @@ from skerry.kit.log import get
 from skerry.machinery.document import dumps
 from skerry.machinery.errors import ApiError, MethodNotAllowed, NotFound
 from skerry.machinery.identity import Attributes
-from skerry.machinery.names import label_problem
 from skerry.restapi.callers import unknown
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
@@ -67,7 +67,7 @@ class Front:
         if request.method != "POST":
             raise MethodNotAllowed("agents register with POST")
         answer = await self._register.register(await request.body())
-        asked[0] = asked[0]._replace(name=answer["managementCluster"])
+        asked[0] = asked[0]._replace(name=answer["name"])
         return Response(dumps(answer), code=201)
 
     async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
@@ -86,7 +86,7 @@ class Front:
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except CutOff as error:
             # what is not completed closes the connection: the caller sees that there should have been more
-            log.info("a proxied response was cut off", management_cluster=name, path=request.path, reason=str(error))
+            log.info("a proxied response was cut off", agent=name, path=request.path, reason=str(error))
         else:
             await send({"type": "http.response.body", "body": b""})
 
@@ -106,10 +106,10 @@ class Front:
 
 
 def _destination(request: Request) -> tuple[str, str]:
-    """The management cluster, and path and query for its API, encoded as they came."""
+    """Whose API it is, and path and query there, encoded as they came."""
     path: bytes = request.scope.get("raw_path") or quote(request.path).encode()
     name, _, rest = path.decode("latin-1").partition("?")[0].removeprefix(PROXY_PREFIX).partition("/")
-    if label_problem(name):
+    if parsed(name) is None:
         raise NotFound
     query = request.scope.get("query_string", b"").decode("latin-1")
     return name, f"/{rest}" + (f"?{query}" if query else "")

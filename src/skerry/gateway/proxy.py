@@ -1,4 +1,5 @@
-"""Calls to a managed cluster's own API, through its agent: ``/k8s/MANAGEMENT-CLUSTER/…`` at the front door.
+"""Calls to a managed cluster's own API, through its agent: ``/k8s/NAME/…`` at the front door, by its full name
+(``sv-1`` of a management cluster, ``sv-1.team-a.shop`` of a cluster).
 
 * Each call is a stream of its own that the agent opens when it is asked to, so a slow reader
   holds up nobody else.
@@ -21,6 +22,7 @@ import secrets
 from collections.abc import AsyncIterator
 
 from skerry.gateway.routes import Routes
+from skerry.kinds.fullname import words
 from skerry.kit.pipe import Pipe
 from skerry.machinery.errors import Forbidden, ServiceUnavailable, Timeout
 from skerry.machinery.identity import AUTHENTICATED, User
@@ -94,7 +96,7 @@ class ProxyCall:
             except TimeoutError:
                 if patience and now() >= self._told_at + patience:
                     why = f"its agent is connected, but the cluster's API did not begin to answer within {patience:.0f} seconds"
-                    raise Timeout(f"management cluster {self.agent}: {why}; see whether its API server is well, then try again") from None
+                    raise Timeout(f"{words(self.agent)}: {why}; see whether its API server is well, then try again") from None
 
     async def response_body(self) -> AsyncIterator[bytes]:
         """The chunks of the response; raises CutOff if it broke off."""
@@ -161,7 +163,7 @@ class ProxyCalls:
         """Ask an agent to open a stream for a call; raises ServiceUnavailable if it is away or does not."""
         route = self.routes.get(agent)
         if route is None:
-            raise ServiceUnavailable(f"the agent of management cluster {agent} is not connected", retry_after=5)
+            raise ServiceUnavailable(f"the agent of {words(agent)} is not connected", retry_after=5)
         call = ProxyCall(agent, head)
         self._waiting[(agent, call.id)] = call
         route.send(pb.ControlResponse(open_proxy=pb.OpenProxy(call=call.id)))
@@ -169,7 +171,7 @@ class ProxyCalls:
             async with asyncio.timeout(OPEN_SECONDS):
                 await call.claimed.wait()
         except TimeoutError:
-            raise ServiceUnavailable(f"the agent of management cluster {agent} did not open a stream in time", retry_after=5) from None
+            raise ServiceUnavailable(f"the agent of {words(agent)} did not open a stream in time", retry_after=5) from None
         finally:
             self._waiting.pop((agent, call.id), None)
         return call

@@ -1,9 +1,10 @@
 """Registration: a one-time token and a CSR for a certificate, at the front door.
 
 ``POST /register/v1/agents`` with ``{"token", "csr", "agentVersion"}`` answers ``{"certificate",
-"bundle", "gateway", "managementCluster"}``.
+"bundle", "gateway", "name"}``; the name is that of what the agent speaks for (``kinds/fullname.py``), and
+stands there as ``managementCluster`` too, where agents of the first release look for it.
 
-* Of a token only a digest is kept, with its management cluster and its expiry, in a Secret.
+* Of a token only a digest is kept, with the name and its expiry, in a Secret.
 * A request that could not be signed costs nobody his token: it is looked at first.
 * The Secret is deleted, by its uid and revision, before the certificate is handed out: of two
   who bring the same token one gets it.
@@ -22,10 +23,10 @@ from datetime import datetime, timedelta
 from skerry.access.tokens import digest
 from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
+from skerry.kinds.fullname import parsed
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
-from skerry.machinery.names import label_problem
 from skerry.machinery.reading import parse
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, PkiError
@@ -38,26 +39,26 @@ PATH = "/register/v1/agents"
 log = get("gateway.registration")
 
 
-def _secret_name(management_cluster: str) -> str:
-    return f"registration.{management_cluster}"
+def _secret_name(name: str) -> str:
+    return f"registration.{name}"
 
 
 def _packed(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-async def new_token(client: Client, management_cluster: str, now: datetime) -> str:
-    """Make a one-time token for a management cluster, in the place of any before it."""
-    token = f"{management_cluster}.{secrets.token_urlsafe(32)}"
+async def new_token(client: Client, name: str, now: datetime) -> str:
+    """Make a one-time token for the agent of a management cluster or a cluster, in the place of any before it."""
+    token = f"{name}.{secrets.token_urlsafe(32)}"
     body: Json = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": _secret_name(management_cluster), "namespace": SYSTEM_NAMESPACE},
+        "metadata": {"name": _secret_name(name), "namespace": SYSTEM_NAMESPACE},
         "type": TOKEN_TYPE,
         "data": {
             "digest": _packed(digest(token)),
             "expires": _packed((now + TOKEN_LIFETIME).isoformat()),
-            "managementCluster": _packed(management_cluster),
+            "name": _packed(name),
         },
     }
     await client.apply(SECRETS, body, manager="skerry-registration", force=True)
@@ -85,8 +86,9 @@ class Registration:
         except PkiError as error:
             raise BadRequest(str(error)) from error
         await self._use_up(secret)
-        log.info("registered an agent", management_cluster=name, version=str(value.get("agentVersion", ""))[:64])
+        log.info("registered an agent", agent=name, version=str(value.get("agentVersion", ""))[:64])
         return {
+            "name": name,
             "managementCluster": name,
             "certificate": certificate.decode(),
             "bundle": self._authority.bundle.decode(),
@@ -94,9 +96,9 @@ class Registration:
         }
 
     async def _find(self, token: str) -> tuple[Json, str]:
-        """The Secret of a token that is still good, and its management cluster."""
-        name = token.partition(".")[0]
-        if label_problem(name):
+        """The Secret of a token that is still good, and what it is for."""
+        name = token.rpartition(".")[0]
+        if parsed(name) is None:
             raise _refused()
         try:
             secret = await self._client.get(SECRETS, _secret_name(name), SYSTEM_NAMESPACE)
@@ -105,7 +107,7 @@ class Registration:
         data = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
         if secret.get("type") != TOKEN_TYPE or not hmac.compare_digest(data.get("digest", ""), digest(token)):
             raise _refused()
-        if data.get("managementCluster") != name or self._clock.now() >= datetime.fromisoformat(data["expires"]):
+        if (data.get("name") or data.get("managementCluster")) != name or self._clock.now() >= datetime.fromisoformat(data["expires"]):
             raise _refused()
         return secret, name
 

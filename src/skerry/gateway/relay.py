@@ -1,6 +1,6 @@
 """Calls to clusters whose agents are connected to another gateway: passed on to it as they come, and its answers back.
 
-Who holds an agent stands in the status of its ManagementCluster, where a gateway is reached in the
+Who holds an agent stands in the status of its ManagementCluster or Cluster, where a gateway is reached in the
 Lease that is its sign of life. A call is passed on once and never again, for the other gateway
 makes it or refuses it. Gateways know each other by the certificates of Skerry's own processes.
 """
@@ -15,9 +15,9 @@ import grpc
 
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCall
+from skerry.gateway.subjects import Subjects
+from skerry.kinds.fullname import words
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 
@@ -41,22 +41,18 @@ class _Line:
 class Relays:
     """Passes calls on to other gateways."""
 
-    def __init__(self, presence: Presence | None, managements: Informer, credentials: Credentials) -> None:
-        """``presence`` knows the other gateways, None where there can be none; ``managements`` follows the ManagementClusters."""
+    def __init__(self, presence: Presence | None, subjects: Subjects, credentials: Credentials) -> None:
+        """``presence`` knows the other gateways, None where there can be none."""
         self._presence = presence
-        self._managements = managements
+        self._subjects = subjects
         self._credentials = credentials
         self._lines: dict[str, _Line] = {}
         self._unused: list[_Line] = []
         self._relayed = 0
 
-    def where(self, management_cluster: str) -> str:
+    def where(self, name: str) -> str:
         """The address of the other gateway that holds an agent; empty if none is known to."""
-        status = ((self._managements.get(management_cluster) or {}).get("status")) or {}
-        holder: Json = status.get("agent") or {}
-        if self._presence is None or status.get("phase") != "Connected":
-            return ""
-        return self._presence.address_of(holder.get("gateway", ""))
+        return self._presence.address_of(self._subjects.holder(name)) if self._presence else ""
 
     @asynccontextmanager
     async def open(self, address: str, agent: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:
@@ -117,6 +113,6 @@ async def _answers(channel: grpc.aio.Channel, call: ProxyCall) -> AsyncIterator[
                 return
             yield answer.message
     except grpc.aio.AioRpcError as error:
-        call.failure = f"the server that holds the agent of management cluster {call.agent} does not answer: {error.details()}"
+        call.failure = f"the server that holds the agent of {words(call.agent)} does not answer: {error.details()}"
     finally:
         stream.cancel()

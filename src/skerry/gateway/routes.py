@@ -88,7 +88,7 @@ class Route:
 
 
 class Routes:
-    """The connected agents by management cluster; a newer session takes the place of an older one."""
+    """The connected agents by the full name of what they speak for; a newer session takes the place of an older one."""
 
     def __init__(self) -> None:
         """Nobody is connected."""
@@ -154,7 +154,7 @@ class Routes:
         """Who is connected, for people."""
         return [
             {
-                "managementCluster": name,
+                "name": name,
                 "session": route.session,
                 "epoch": route.epoch,
                 "version": route.hello.agent_version,

@@ -50,7 +50,7 @@ from skerry.tunnel.session import (
 from skerry.tunnel.wire import peer_certificate
 
 Admit = Callable[[str], Awaitable[str]]
-"""Why the agent of a management cluster is not let in; empty if it is."""
+"""Why an agent is not let in, by its full name; empty if it is."""
 
 log = get("gateway.server")
 
@@ -62,7 +62,7 @@ async def everybody(name: str) -> str:  # noqa: ARG001 an Admit that looks at no
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """Who takes what an agent says, by management cluster."""
+    """Who takes what an agent says, by its full name."""
 
     inventory: Callable[[Route, pb.InventoryDelta, Mapping[KindName, Names]], Awaitable[None]]
     """Raises Outdone where the session is not the agent's newest any more."""
@@ -126,10 +126,10 @@ class LinkServer:
             self._routes.remove(route)
         if talk.refused is not None:
             self._refused += 1
-            log.warning("an agent was refused", management_cluster=proved, reason=talk.refused.reason)
+            log.warning("an agent was refused", agent=proved, reason=talk.refused.reason)
             code = grpc.StatusCode.PERMISSION_DENIED if talk.refused.identity else grpc.StatusCode.FAILED_PRECONDITION
             await context.abort(code, talk.refused.reason)
-        log.info("an agent's session is over", management_cluster=proved, session=route.session, reason=route.reason or talk.reason)
+        log.info("an agent's session is over", agent=proved, session=route.session, reason=route.reason or talk.reason)
 
     async def _hear(self, talk: _Talk, requests: AsyncIterator[pb.ControlRequest]) -> None:
         try:
@@ -144,7 +144,7 @@ class LinkServer:
             talk.route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=SUPERSEDED)))
         except Exception:
             talk.reason = "what the agent said could not be kept"
-            log.exception("a session ends, its agent will report everything anew", management_cluster=talk.route.name)
+            log.exception("a session ends, its agent will report everything anew", agent=talk.route.name)
         finally:
             talk.route.end()
 
@@ -203,14 +203,14 @@ class LinkServer:
             self._routes.add(route)
             if self._authority.bundle != talk.bundle:  # which was spread while this one was not known
                 route.send(pb.ControlResponse(trust=pb.TrustBundle(bundle=self._authority.bundle)))
-            log.info("an agent connected", management_cluster=route.name, session=route.session, version=route.hello.agent_version)
+            log.info("an agent connected", agent=route.name, session=route.session, version=route.hello.agent_version)
         return self._routes.current(route)
 
     def _signed(self, name: str, csr: bytes) -> pb.ControlResponse:
         try:
             certificate = self._authority.answer_agent(csr, name, self._clock.now())
         except PkiError as error:
-            log.warning("a renewal was refused", management_cluster=name, error=str(error))
+            log.warning("a renewal was refused", agent=name, error=str(error))
             return pb.ControlResponse(certificate_refused=pb.CertificateRefused(reason=str(error)))
         return pb.ControlResponse(certificate=pb.Certificate(certificate=certificate, bundle=self._authority.bundle))
 

@@ -18,7 +18,7 @@ from msgspec import field
 
 from skerry.kinds import pem
 from skerry.kinds.common import GROUP, VERSION, Component, Conditions, Counts, Metadata, Shape, Variable
-from skerry.kinds.managementcluster import BUILTIN
+from skerry.kinds.managementcluster import BUILTIN, Agent, Health
 from skerry.kinds.places import proxy_causes, registry_problem, told
 from skerry.kinds.rules import bad, immutable, missing, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
@@ -120,6 +120,8 @@ class ClusterStatus(Shape):
     phase: Annotated[Phase, doc("Where the cluster is, in one word.")] = "Pending"
     version: Annotated[str, doc("Kubernetes version that every machine of the cluster runs; the oldest while it is being upgraded.")] = ""
     endpoint: Annotated[Endpoint | None, doc("Where the cluster's API answers.")] = None
+    health: Annotated[Health | None, doc("How its agent finds it, in one word; the condition Healthy says why.")] = None
+    agent: Annotated[Agent | None, doc("Its agent, if it has one of its own.")] = None
     control_plane: Annotated[Counts | None, doc("Control plane machines.")] = None
     workers: Annotated[Counts | None, doc("Worker machines of all node pools.")] = None
     last_enforced_time: Annotated[str, doc("When what is asked for was last enforced at the far end.", format="date-time")] = ""
@@ -214,6 +216,8 @@ RESOURCE = Resource(
         Column("Control plane", ".status.controlPlane.summary", description="Control plane machines, ready/desired"),
         Column("Workers", ".status.workers.summary", description="Worker machines, ready/desired"),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Health", ".status.health", priority=1),
+        Column("Agent", ".status.agent.version", priority=1),
         Column("Group", ".spec.clusterGroup", priority=1),
         Column("Class", ".spec.class.name", priority=1),
         Column("Endpoint", ".status.endpoint.host", priority=1),

@@ -33,8 +33,11 @@ class ManagementClusterSpec(Shape):
     )
 
 
+Health = Literal["HEALTHY", "WARNING", "UNHEALTHY", "DISCONNECTED"]
+
+
 class Agent(Shape):
-    """The agent that speaks for the management cluster."""
+    """The agent that speaks for a cluster."""
 
     version: Annotated[str, doc("Version of the agent.")] = ""
     connected_since: Annotated[str, doc("When the present session began.", format="date-time")] = ""
@@ -49,6 +52,7 @@ class ManagementClusterStatus(Shape):
         Literal["Pending", "Connected", "Disconnected", "Deleting", "BuiltIn"],
         doc("Where it is, in one word; BuiltIn: it holds clusters that no management cluster makes, and has no agent."),
     ] = "Pending"
+    health: Annotated[Health | None, doc("How it is, in one word; the condition Healthy says why.")] = None
     kubernetes_version: Annotated[str, doc("Version of its API server.")] = ""
     agent: Annotated[Agent | None, doc("Its agent.")] = None
     conditions: Conditions = []
@@ -75,6 +79,7 @@ RESOURCE = Resource(
     columns=(
         Column("Phase", ".status.phase"),
         Column("Connected", '.status.conditions[?(@.type=="Connected")].status'),
+        Column("Health", ".status.health"),
         Column("Provider", ".spec.provider"),
         Column("Kubernetes", ".status.kubernetesVersion"),
         Column("Agent", ".status.agent.version"),

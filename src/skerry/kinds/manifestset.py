@@ -1,11 +1,11 @@
 """ManifestSet: objects that a controller wants to exist in a cluster, enforced there by its agent.
 
 The channel between controllers and agents is an object like any other: a controller applies
-it, the gateway hands it to the agent of the management cluster whose namespace it lives in,
-the agent applies the manifests by server-side apply, prunes what left the set, and answers
-per object. The status holds counts and the first failures; ``lastEnforcedTime`` says when the
-far end was last known to be as asked. ``ownerEpoch`` and ``metadata.generation`` order the
-commands: an agent refuses to go back.
+it, the gateway hands it to the agent of the management cluster whose namespace it lives in, or
+of the cluster there that ``spec.cluster`` names. The agent applies the manifests by server-side
+apply, prunes what left the set, and answers per object. The status holds counts and the first
+failures; ``lastEnforcedTime`` says when the far end was last known to be as asked. ``ownerEpoch``
+and ``metadata.generation`` order the commands: an agent refuses to go back.
 
 Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empty first.
 """
@@ -17,7 +17,8 @@ from typing import Annotated, Any
 from msgspec import field
 
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
-from skerry.kinds.shape import doc, structural
+from skerry.kinds.rules import immutable
+from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.resource import Column, Json, Resource
 from skerry.machinery.schema import Schema
 
@@ -27,6 +28,14 @@ PRUNE = f"{GROUP}/prune"
 class ManifestSetSpec(Shape):
     """What is asked for."""
 
+    cluster: Annotated[
+        str,
+        doc(
+            "The cluster whose agent enforces the set, as <provisioner>.<name>; the management cluster itself if empty.",
+            pattern=rf"{LABEL[:-1]}\.{LABEL[1:]}",
+            max_length=127,
+        ),
+    ] = ""
     owner_epoch: Annotated[int, doc("Epoch of the controller that owns the set; an agent refuses a lower one.", ge=0)] = 0
     manifests: Annotated[list[dict[str, Any]], doc("The objects, each with apiVersion, kind and metadata.name.")] = []
 
@@ -80,7 +89,10 @@ RESOURCE = Resource(
     schema=Schema(_schema()),
     status=True,
     confidential=True,  # the objects to be enforced may be Secrets
+    selectable=("spec.cluster",),
+    rules=(immutable("spec.cluster"),),
     columns=(
+        Column("Cluster", ".spec.cluster"),
         Column("Applied", ".status.applied", "integer"),
         Column("Failed", ".status.failed", "integer"),
         Column("Pending", ".status.pending", "integer"),

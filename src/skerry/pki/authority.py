@@ -100,9 +100,9 @@ class Authority:
         certificate = self._leaf(profile, Subject(common, tuple(groups)), now, key.public_key(), hosts)
         return KeyPair(_pem(certificate), key_pem(key))
 
-    def answer_agent(self, csr: bytes, management_cluster: str, now: datetime) -> bytes:
-        """Certify the key of an agent; as :meth:`answer`."""
-        name, uri = policy.agent(management_cluster), policy.agent_uri(management_cluster)
+    def answer_agent(self, csr: bytes, agent: str, now: datetime) -> bytes:
+        """Certify the key of an agent, by the full name of what it speaks for; as :meth:`answer`."""
+        name, uri = policy.agent(agent), policy.agent_uri(agent)
         return self.answer(csr, policy.AGENT, name, now, groups=(policy.AGENTS,), names=(uri,))
 
     def answer(

@@ -41,7 +41,9 @@ COMMON_NAME_LIMIT = 64
 BACKDATE = timedelta(minutes=5)
 """How far a certificate begins in the past."""
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_PART = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL = re.compile(rf"{_PART}\Z")
+_FULL_NAME = re.compile(rf"{_PART}(?:\.{_PART}\.{_PART})?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,41 +79,42 @@ def component(name: str) -> str:
     return _common_name(COMPONENT_PREFIX, name)
 
 
-def agent(management_cluster: str) -> str:
-    """The user name of an agent; raises ValueError unless ``management_cluster`` is a DNS label.
+def agent(name: str) -> str:
+    """The user name of an agent; raises ValueError unless ``name`` is a management cluster's or a cluster's full one.
 
     One of more than 51 characters is cut and ends in a hash, because a common name is short; the whole name stands in
     :func:`agent_uri`, and :func:`agent_of` reads it back.
     """
-    return _common_name(AGENT_PREFIX, management_cluster)
+    return _common_name(AGENT_PREFIX, name, _FULL_NAME)
 
 
-def agent_uri(management_cluster: str) -> str:
-    """The further name of an agent's certificate, which has room for all of the management cluster's."""
-    return AGENT_URI + management_cluster
+def agent_uri(name: str) -> str:
+    """The further name of an agent's certificate, which has room for all of the name."""
+    return AGENT_URI + name
 
 
 def agent_of(common: str, groups: Sequence[str], names: Sequence[str]) -> str | None:
-    """The management cluster that the holder of a certificate speaks for; None if it is no agent's.
+    """The full name of what the holder of a certificate speaks for; None if it is no agent's.
 
     ``names`` are the certificate's, each with its kind (``URI:urn:skerry:agent:sv-1``). They only spell out the common
     name: one that does not belong to it counts for nothing.
     """
     spelt = [name.removeprefix(f"URI:{AGENT_URI}") for name in names if name.startswith(f"URI:{AGENT_URI}")]
     for name in (*spelt, common.removeprefix(AGENT_PREFIX)):
-        if AGENTS in groups and _LABEL.match(name) and agent(name) == common:
+        if AGENTS in groups and _FULL_NAME.match(name) and agent(name) == common:
             return name
     return None
 
 
-def _common_name(prefix: str, name: str) -> str:
-    if not _LABEL.match(name):
-        raise ValueError(f"{name!r} cannot be the name of a certificate's holder: it must be a DNS label of at most 63 characters")
+def _common_name(prefix: str, name: str, allowed: re.Pattern[str] = _LABEL) -> str:
+    if not allowed.match(name):
+        raise ValueError(f"{name!r} cannot be the name of a certificate's holder: it must be made of DNS labels of at most 63 characters")
     room = COMMON_NAME_LIMIT - len(prefix)
     if len(name) <= room:
         return prefix + name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return f"{prefix}{name[: room - 13]}.{digest}"  # the dot: no label holds one, so no short name is ever the same
+    mark = ":" if "." in name else "."  # no name of this form holds one, so no short name is ever the same
+    return f"{prefix}{name[: room - 13]}{mark}{digest}"
 
 
 @dataclass(frozen=True, slots=True)

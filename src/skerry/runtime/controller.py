@@ -34,14 +34,18 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An informer, and which keys of the controller a change of one of its objects concerns."""
+    """An informer, and which keys of the controller a change of one of its objects concerns.
+
+    ``reconciled``: its objects are themselves what is reconciled, as the first source's always are, and scans go over them.
+    """
 
     informer: Informer
     keys: Callable[[str], Iterable[str]] = lambda key: (key,)
+    reconciled: bool = False
 
 
 class Controller:
-    """One reconciler and what feeds it. The first source is the kind that is reconciled: scans go over its keys."""
+    """One reconciler and what feeds it. The first source is the kind that is reconciled: scans go over its objects."""
 
     def __init__(
         self,
@@ -82,7 +86,10 @@ class Controller:
             for number in range(self._options.workers):
                 owner.spawn(self._work(), f"worker-{number}")
             while True:
-                self._add(self._sources[0].informer.known())
+                for source in self._sources:
+                    if source is self._sources[0] or source.reconciled:
+                        for key in source.informer.known():
+                            self._add(source.keys(key))
                 await self._clock.sleep(self._options.scan_every)
 
     async def _work(self) -> None:

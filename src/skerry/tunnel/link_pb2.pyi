@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEVERITY_UNSPECIFIED: _ClassVar[Severity]
+    SEVERITY_WARNING: _ClassVar[Severity]
+    SEVERITY_ERROR: _ClassVar[Severity]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -16,6 +22,9 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_UNCHANGED: _ClassVar[Outcome]
     OUTCOME_CONFLICT: _ClassVar[Outcome]
     OUTCOME_PRUNED: _ClassVar[Outcome]
+SEVERITY_UNSPECIFIED: Severity
+SEVERITY_WARNING: Severity
+SEVERITY_ERROR: Severity
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_APPLIED: Outcome
 OUTCOME_FAILED: Outcome
@@ -25,23 +34,25 @@ OUTCOME_CONFLICT: Outcome
 OUTCOME_PRUNED: Outcome
 
 class ControlRequest(_message.Message):
-    __slots__ = ("hello", "heartbeat", "inventory", "result", "certificate_request", "trust_ack")
+    __slots__ = ("hello", "heartbeat", "inventory", "result", "certificate_request", "trust_ack", "detached")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     TRUST_ACK_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     inventory: InventoryDelta
     result: DesiredResult
     certificate_request: CertificateRequest
     trust_ack: TrustAck
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., inventory: _Optional[_Union[InventoryDelta, _Mapping]] = ..., result: _Optional[_Union[DesiredResult, _Mapping]] = ..., certificate_request: _Optional[_Union[CertificateRequest, _Mapping]] = ..., trust_ack: _Optional[_Union[TrustAck, _Mapping]] = ...) -> None: ...
+    detached: Detached
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., inventory: _Optional[_Union[InventoryDelta, _Mapping]] = ..., result: _Optional[_Union[DesiredResult, _Mapping]] = ..., certificate_request: _Optional[_Union[CertificateRequest, _Mapping]] = ..., trust_ack: _Optional[_Union[TrustAck, _Mapping]] = ..., detached: _Optional[_Union[Detached, _Mapping]] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
-    __slots__ = ("welcome", "subscribe", "desired", "open_proxy", "certificate", "resync", "goodbye", "heartbeat_ack", "certificate_refused", "trust")
+    __slots__ = ("welcome", "subscribe", "desired", "open_proxy", "certificate", "resync", "goodbye", "heartbeat_ack", "certificate_refused", "trust", "detach")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     DESIRED_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +63,7 @@ class ControlResponse(_message.Message):
     HEARTBEAT_ACK_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_REFUSED_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    DETACH_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     subscribe: Subscribe
     desired: DesiredState
@@ -62,7 +74,8 @@ class ControlResponse(_message.Message):
     heartbeat_ack: HeartbeatAck
     certificate_refused: CertificateRefused
     trust: TrustBundle
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ..., certificate_refused: _Optional[_Union[CertificateRefused, _Mapping]] = ..., trust: _Optional[_Union[TrustBundle, _Mapping]] = ...) -> None: ...
+    detach: Detach
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ..., certificate_refused: _Optional[_Union[CertificateRefused, _Mapping]] = ..., trust: _Optional[_Union[TrustBundle, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid", "features", "trust_digest")
@@ -89,12 +102,24 @@ class Welcome(_message.Message):
     def __init__(self, session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("api_reachable", "problem")
+    __slots__ = ("api_reachable", "problem", "findings")
     API_REACHABLE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     api_reachable: bool
     problem: str
-    def __init__(self, api_reachable: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    def __init__(self, api_reachable: _Optional[bool] = ..., problem: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("severity", "reason", "message")
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    severity: Severity
+    reason: str
+    message: str
+    def __init__(self, severity: _Optional[_Union[Severity, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class HeartbeatAck(_message.Message):
     __slots__ = ()
@@ -223,6 +248,16 @@ class TrustAck(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     digest: str
     def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
+class Detach(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Detached(_message.Message):
+    __slots__ = ("problem",)
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    problem: str
+    def __init__(self, problem: _Optional[str] = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("reason",)

@@ -257,6 +257,8 @@ def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now:
         phase=answer.phase,
         version=oldest(running),
         endpoint=Endpoint(facts.host, facts.port) if facts and facts.host else None,
+        health=cluster.status.health,
+        agent=cluster.status.agent,
         control_plane=world.control_plane.counts() if facts and world.control_plane else None,
         workers=_sum(world) if facts else None,
         last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else cluster.status.last_enforced_time,
