@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from skerry.agent.identity import Identity, load, moved
+from skerry.agent.identity import Identity, moved
+from skerry.agent.keeping import Folder
 from skerry.agent.objects import LABEL
 from skerry.client.contract import PatchKind
 from skerry.machinery.errors import NotFound
@@ -349,7 +350,7 @@ async def test_roots_reach_the_agent_are_kept_and_acknowledged(fleet: Fleet, tar
         fleet.link.routes.spread_trust(both)
 
         async def acknowledged() -> bool:
-            stored = load(fleet.folder / "sv-1")
+            stored = await Folder(fleet.folder / "sv-1").load()
             return stored is not None and stored.bundle == both and fleet.link.routes.trust() == {"sv-1": digest_of(both)}
 
         await eventually(acknowledged)
@@ -361,7 +362,7 @@ async def test_a_certificate_that_is_due_is_renewed_when_the_link_stands_and_kep
     async with fleet.agent(target.connection, identity=first, clock=later):
 
         async def renewed() -> Identity | None:
-            stored = load(fleet.folder / "sv-1")
+            stored = await Folder(fleet.folder / "sv-1").load()
             return stored if stored is not None and stored.certificate != first.certificate else None
 
         second: Identity = await eventually(renewed)

@@ -101,7 +101,7 @@ def test_a_token_is_made_for_a_management_cluster_that_exists(server: Server, tm
     assert token.startswith("demo.")
     assert "\n" not in token
     made = json.loads(skerry("token", "demo", "-o", "json", folder=tmp_path, environment=known).stdout)
-    assert made["managementCluster"] == "demo"
+    assert made["name"] == "demo"
     assert made["token"] != token
     assert made["expires"].endswith("Z")
     assert '"nowhere" not found' in skerry("token", "nowhere", folder=tmp_path, code=1, environment=known).stderr

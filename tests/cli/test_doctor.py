@@ -196,7 +196,7 @@ def test_a_bundle_helps_and_holds_nothing_secret(server: Server, tmp_path: Path)
     key = json.loads((server.data / "keyring.json").read_text())["keys"][0]
     assert key["key"].encode() not in whole
     told = {Path(name).name: json.loads(data) for name, data in found.items()}
-    assert [each["managementCluster"] for each in told["statistics.json"]["agents"]] == ["demo"]
+    assert [each["name"] for each in told["statistics.json"]["agents"]] == ["demo"]
     assert "cluster" in told["statistics.json"]["queues"]
     assert told["statistics.json"]["api"]["caches"]["secrets"]["watchers"] >= 1
     assert told["certificates.json"]["front-door.pem"][0]["not_after"]

@@ -117,7 +117,7 @@ async def test_agents_of_three_servers_are_reached_from_each_and_a_server_that_d
         for at in range(SERVERS):
             found = await all_of_them[at].raw("GET", "/skerry/v1/statistics")
             assert sorted(found["agentsByServer"].values()) == [1] * SERVERS
-            assert [each["managementCluster"] for each in found["agents"]] == [fars[at].name]
+            assert [each["name"] for each in found["agents"]] == [fars[at].name]
 
         seen: dict[int, asyncio.Queue[str]] = {at: asyncio.Queue() for at in range(SERVERS)}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from skerry.agent import identity as identities
+from skerry.agent.keeping import Folder
 from skerry.agent.main import Agent, AgentSettings
 from skerry.apiserver.http import Door
 from skerry.apiserver.protocol import Limits
@@ -21,9 +22,10 @@ from skerry.client.connection import Connection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.compose.link import Link, Options, gateway
+from skerry.gateway.attaching import Attaching
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
-from skerry.gateway.registration import Registration, new_token
+from skerry.gateway.registration import OneTimeTokens, Registration
 from skerry.gateway.routes import Route, Routes
 from skerry.kinds import catalogue
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
@@ -165,8 +167,9 @@ class Fleet:
         await self.client.create(MANAGEMENT, {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": name}})
 
     async def register(self, name: str = "sv-1") -> identities.Identity:
-        token = await new_token(self.client, name, self.clock.now())
-        identity = await identities.register(self.front, b"", token, self.folder / name)
+        token, _ = await OneTimeTokens(self.client, self.clock).make(name)
+        identity = await identities.register(self.front, b"", token)
+        await Folder(self.folder / name).store(identity)
         return identities.moved(identity, f"127.0.0.1:{self.wire.port}")
 
     @asynccontextmanager
@@ -274,7 +277,9 @@ async def _gated(
     clock, proxies = SystemClock(), ProxyCalls(Routes())
     shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1", "localhost"))
     async with gateway(api, client, authority, lambda: shown, proxies, clock, options) as link:
-        app = Front(api, proxies, link.relays, Registration(client, authority, link.address, clock))
+        tokens = OneTimeTokens(client, clock)
+        registration = Registration(tokens, authority, link.address, clock)
+        app = Front(api, proxies, link.relays, registration, Attaching(client, tokens, b"the front door's root", "skerry:test"))
         front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30))
         async with front.open():
             made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, records)

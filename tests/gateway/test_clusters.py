@@ -9,6 +9,7 @@ import aiohttp
 import grpc
 import pytest
 
+from skerry.client.contract import PatchKind
 from skerry.gateway.standing import Told, next_status
 from skerry.gateway.subjects import CLUSTERS
 from skerry.kinds.common import API_VERSION
@@ -99,6 +100,8 @@ async def test_a_set_whose_cluster_is_gone_waits_for_no_agent(fleet: Fleet) -> N
         await fleet.client.delete(SETS, "of-shop", "attached")
         assert (await one.hears("desired")).remove
     assert (await fleet.set("of-shop", "attached"))["metadata"]["deletionTimestamp"]
+    forced = {"metadata": {"annotations": {"fleet.skerry.dev/force-delete": "true"}}}
+    await fleet.client.patch(CLUSTERS, "attached.shop", "attached", PatchKind.MERGE, forced)
     await fleet.client.delete(CLUSTERS, "attached.shop", "attached")
     await fleet.gone("of-shop", "attached")
 

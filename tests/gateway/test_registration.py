@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from skerry.agent import identity as identities
+from skerry.agent.keeping import FILE, Folder
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
-from skerry.gateway.registration import PATH, TOKEN_LIFETIME, Registration, new_token
+from skerry.gateway.registration import PATH, TOKEN_LIFETIME, OneTimeTokens, Registration
 from skerry.machinery.errors import ApiError, BadRequest, MethodNotAllowed, ServiceUnavailable, Unauthorized
 from skerry.pki import policy
 from skerry.pki.authority import make_csr, new_key
@@ -25,7 +26,7 @@ from skerry.testing.clock import VirtualClock
 from tests.gateway.fleet import SECRETS, Fleet
 
 Json = dict[str, Any]
-REFUSED = "the registration token is unknown, used up or expired; make a new one"
+REFUSED = "the one-time token is unknown, used up or expired; make a new one"
 
 
 class Desk:
@@ -34,10 +35,11 @@ class Desk:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.clock = VirtualClock(datetime.now(UTC))
-        self.registration = Registration(fleet.client, fleet.authority, "gateway:8444", self.clock)
+        self.tokens = OneTimeTokens(fleet.client, self.clock)
+        self.registration = Registration(self.tokens, fleet.authority, "gateway:8444", self.clock)
 
     async def token(self, name: str = "sv-1") -> str:
-        return await new_token(self.fleet.client, name, self.clock.now())
+        return (await self.tokens.make(name))[0]
 
     async def bring(self, token: str, csr: bytes | None = None) -> Json:
         body = {"token": token, "csr": (csr or make_csr(new_key())).decode(), "agentVersion": "1"}
@@ -137,7 +139,7 @@ async def test_a_request_that_cannot_be_signed_does_not_cost_the_token(desk: Des
 async def test_a_store_that_cannot_be_asked_is_said_and_does_not_cost_the_token(desk: Desk) -> None:
     token = await desk.token()
     async with HttpClient(Connection("http://127.0.0.1:1")) as nobody:
-        away = Registration(nobody, desk.fleet.authority, "gateway:8444", desk.clock)
+        away = Registration(OneTimeTokens(nobody, desk.clock), desk.fleet.authority, "gateway:8444", desk.clock)
         with pytest.raises(ServiceUnavailable):
             await away.register(json.dumps({"token": token, "csr": make_csr(new_key()).decode()}).encode())
     await desk.bring(token)
@@ -171,11 +173,12 @@ async def test_the_front_door_answers_registrations_with_a_post_and_nothing_else
 
 
 async def test_an_agents_identity_is_kept_for_its_owners_eyes_and_read_again(fleet: Fleet) -> None:
-    token = await new_token(fleet.client, "sv-1", fleet.clock.now())
+    token, _ = await OneTimeTokens(fleet.client, fleet.clock).make("sv-1")
     folder = fleet.folder / "agent"
-    made = await identities.register(fleet.front, b"", token, folder)
-    assert identities.load(folder) == made
-    assert stat.S_IMODE((folder / identities.FILE).stat().st_mode) == 0o600
+    made = await identities.register(fleet.front, b"", token)
+    await Folder(folder).store(made)
+    assert await Folder(folder).load() == made
+    assert stat.S_IMODE((folder / FILE).stat().st_mode) == 0o600
     assert holder(made.certificate.decode()) == "sv-1"
     assert not made.renewal_due(fleet.clock.now())
     assert made.renewal_due(fleet.clock.now() + policy.AGENT.lifetime)
@@ -184,5 +187,4 @@ async def test_an_agents_identity_is_kept_for_its_owners_eyes_and_read_again(fle
 
 async def test_a_server_that_is_no_front_door_is_told_as_such(fleet: Fleet) -> None:
     with pytest.raises(ApiError):
-        await identities.register(f"{fleet.front}/elsewhere", b"", "sv-1.x", fleet.folder / "agent")
-    assert identities.load(fleet.folder / "agent") is None
+        await identities.register(f"{fleet.front}/elsewhere", b"", "sv-1.x")

@@ -95,7 +95,7 @@ def site(tmp_path: Path) -> Iterator[Hostile]:
 def session_of(found: Json) -> str:
     """The one session of the site's agent."""
     [agent] = found["agents"]
-    assert agent["managementCluster"] == "demo"
+    assert agent["name"] == "demo"
     return str(agent["session"])
 
 

@@ -9,7 +9,8 @@
 * Everybody at all may ask for health and version.
 * Whatever else a person or a robot may do was granted to him: see ``index.py``. A decision then
   brings a sight, which the server holds against every object that it touches (``sight.py``).
-* The API of a cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule. Other
+* The API of a cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule, and letting it join the
+  fleet, ``/attach/NAME``, its ``attach`` subresource. Other
   paths that are no resource open to whoever may do everything on the whole organization.
 """
 
@@ -25,7 +26,7 @@ from skerry.access.sight import OWN_TOKENS, ObjectSight, caller
 from skerry.kinds.common import GROUP as FLEET
 from skerry.kinds.common import VERSION
 from skerry.kinds.fullname import parsed
-from skerry.kinds.managementcluster import PROXY_PREFIX
+from skerry.kinds.managementcluster import ATTACH_PREFIX, PROXY_PREFIX
 from skerry.machinery.document import dumps
 from skerry.machinery.identity import AUTHENTICATED, Attributes, Decision, Rule, User
 from skerry.pki.policy import ADMINISTRATORS, AGENTS, COMPONENT_PREFIX, COMPONENTS
@@ -96,8 +97,9 @@ class Authorization:
             return self._unless_mirrored(attributes, Decision(allowed=True))
         if not self._is_bound(user):
             return Decision(allowed=False)
-        if attributes.path.startswith(PROXY_PREFIX):
-            return self._reaches_far(attributes)
+        for prefix, subresource in (PROXY_PREFIX, "proxy"), (ATTACH_PREFIX, "attach"):
+            if attributes.path.startswith(prefix):
+                return self._reaches_far(attributes, attributes.path.removeprefix(prefix).partition("/")[0], subresource)
         if attributes.path:
             return Decision(allowed=self._reaches(attributes), settled=False)
         if why := _never(attributes):
@@ -115,18 +117,18 @@ class Authorization:
         sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), Attributes(user, "*", "*", "", "*"))
         return sight.any and sight.whole
 
-    def _reaches_far(self, attributes: Attributes) -> Decision:
-        """Whether a path of a cluster's API is; the sight tells when that may have changed."""
-        user, found = attributes.user, parsed(attributes.path.removeprefix(PROXY_PREFIX).partition("/")[0])
+    def _reaches_far(self, attributes: Attributes, name: str, subresource: str) -> Decision:
+        """Whether a path that belongs to a cluster is; the sight tells when that may have changed."""
+        user, found = attributes.user, parsed(name)
         if found is None:
             return Decision(allowed=False, settled=False)
         verb = PROXY_VERBS.get(attributes.verb, "get")
         if found.cluster:
             place = found.management_cluster, found.cluster
-            asked = Attributes(user, verb, FLEET, VERSION, "clusters", "proxy", *place)
+            asked = Attributes(user, verb, FLEET, VERSION, "clusters", subresource, *place)
             far = _Far(place, dumps({"spec": {"clusterGroup": self.index.groups.get(place, "")}}))
         else:
-            asked = Attributes(user, verb, FLEET, VERSION, "managementclusters", "proxy", name=found.management_cluster)
+            asked = Attributes(user, verb, FLEET, VERSION, "managementclusters", subresource, name=found.management_cluster)
             far = _Far(("", found.management_cluster))
         sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), asked)
         allowed = sight.any and sight.allows(far)

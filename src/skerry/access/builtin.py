@@ -1,7 +1,7 @@
 """The built-in roles: admin, edit and view for every scope. The server writes them; nobody else may. Pure.
 
 * *view* reads what lies in the scope, and no Secrets. Calls to the API of a cluster may read (view) or do anything
-  (edit): there, that cluster's own access rules decide.
+  (edit): there, that cluster's own access rules decide. Who changes clusters also lets them join the fleet.
 * *edit* also changes it; not who may do what, and not what reaches a management cluster unrendered
   (manifest sets, Secrets): those are as good as administering it.
 * *admin* also decides who may do what in the scope, and (on an organization or a management
@@ -70,6 +70,8 @@ def _rules(place: _Place, level: str) -> tuple[Rule, ...]:
         found.append(Rule(("get",) if level == "view" else ("get", *CHANGE), (GROUP,), reached))
     if level in {"edit", "admin"}:
         found.append(Rule(CHANGE, (GROUP,), place.changed))
+        if joining := tuple(f"{kind}/attach" for kind in ("clusters", "managementclusters") if kind in place.changed):
+            found.append(Rule(("create",), (GROUP,), joining))
     if level == "admin":
         found.append(Rule((*READ, *CHANGE), (GROUP,), ("rolebindings",)))
         found.append(Rule(READ, (GROUP,), ("roles",)))

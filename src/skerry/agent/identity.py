@@ -1,7 +1,7 @@
 """The agent's identity: a key that never leaves the machine, and the certificate for it.
 
 The first one is had at the front door by a one-time token, every later one over the link
-itself. Both are kept in the agent's folder with mode 0600.
+itself. Where both are kept is ``keeping.py``'s.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
@@ -17,9 +16,7 @@ from skerry.machinery.document import dumps, loads
 from skerry.machinery.errors import ApiError
 from skerry.pki import policy
 from skerry.pki.authority import key_pem, lifetime, make_csr, new_key
-from skerry.pki.files import write_secret
-
-FILE = "identity.json"
+from skerry.tunnel.rules import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,41 +28,46 @@ class Identity:
     key: bytes
     bundle: bytes
     gateway: str
+    token: str = ""
+    """Digest of the one-time token that it was registered with."""
 
     def renewal_due(self, now: datetime) -> bool:
         """Whether it is time for a new certificate."""
         return now >= policy.renewal_time(policy.AGENT, *lifetime(self.certificate))
+
+    def registers_again(self, token: str, now: datetime) -> bool:
+        """Whether a token (empty: none) is to be used up: it is another one than before, or the certificate is of no use any more."""
+        return bool(token) and (self.expired(now) or bool(self.token and self.token != digest_of(token.encode())))
 
     def expired(self, now: datetime) -> bool:
         """Whether the certificate is of no use any more."""
         return now >= lifetime(self.certificate)[1]
 
 
-def load(folder: Path) -> Identity | None:
-    """The stored identity; None if there is none yet."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    found = loads(path.read_bytes())
+def decoded(text: bytes) -> Identity:
+    """An identity out of the text that :func:`encoded` makes."""
+    found = loads(text)
     name = found.get("name") or found["managementCluster"]  # as the first release calls it
-    return Identity(name, found["certificate"].encode(), found["key"].encode(), found["bundle"].encode(), found["gateway"])
+    certificate, key, bundle = (found[field].encode() for field in ("certificate", "key", "bundle"))
+    return Identity(name, certificate, key, bundle, found["gateway"], found.get("token", ""))
 
 
-def moved(identity: Identity, gateway: str) -> Identity:
-    """The same agent, dialling another address."""
-    return replace(identity, gateway=gateway)
-
-
-def store(folder: Path, identity: Identity) -> None:
-    """Keep an identity."""
+def encoded(identity: Identity) -> bytes:
+    """The text by which an identity is kept."""
     body = {
         "name": identity.name,
         "certificate": identity.certificate.decode(),
         "key": identity.key.decode(),
         "bundle": identity.bundle.decode(),
         "gateway": identity.gateway,
+        "token": identity.token,
     }
-    write_secret(folder / FILE, dumps(body))
+    return dumps(body)
+
+
+def moved(identity: Identity, gateway: str) -> Identity:
+    """The same agent, dialling another address."""
+    return replace(identity, gateway=gateway)
 
 
 def renewed(identity: Identity, certificate: bytes, key: bytes, bundle: bytes) -> Identity:
@@ -78,15 +80,15 @@ def trusting(identity: Identity, bundle: bytes) -> Identity:
     return replace(identity, bundle=bundle)
 
 
-async def register(server: str, ca: bytes, token: str, folder: Path) -> Identity:
-    """Register at the front door and keep the identity; raises ApiError."""
+async def register(server: str, ca: bytes, token: str, proxy: str = "") -> Identity:
+    """Register at the front door, through a proxy if one is named; raises ApiError."""
     key = new_key()
     csr = make_csr(key).decode()
-    async with HttpClient(Connection(server, ca=ca), user_agent="skerry-agent") as client:
+    async with HttpClient(Connection(server, ca=ca, proxy=proxy), user_agent="skerry-agent") as client:
         answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr, "agentVersion": version("skerry")})
     if "certificate" not in answer:
         raise ApiError(f"{server} did not answer the registration as a Skerry front door does")
     name = answer.get("name") or answer["managementCluster"]  # as the first release answers
-    identity = Identity(name, answer["certificate"].encode(), key_pem(key), answer["bundle"].encode(), answer["gateway"])
-    store(folder, identity)
-    return identity
+    return Identity(
+        name, answer["certificate"].encode(), key_pem(key), answer["bundle"].encode(), answer["gateway"], digest_of(token.encode())
+    )

@@ -12,25 +12,30 @@ stands is never broken for it, nor the calls that run through it.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from skerry.agent import identity as identities
 from skerry.agent.discovery import KindMap
 from skerry.agent.enforce import Enforcer
 from skerry.agent.identity import Identity
 from skerry.agent.inventory import InventoryWatch
+from skerry.agent.keeping import ClusterSecret, Folder, Keeper
+from skerry.agent.leaving import leave
 from skerry.agent.proxy import ProxyAgent
-from skerry.agent.session import Parts, Session
+from skerry.agent.session import Gone, Parts, Session
 from skerry.client.connection import Connection
-from skerry.client.contract import Ref
+from skerry.client.contract import Client, Ref
 from skerry.client.http import HttpClient
 from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
-from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests
+from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
@@ -40,21 +45,31 @@ from skerry.tunnel.session import HEARTBEAT_SECONDS, AgentSession
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
 
-FEATURES = ("heartbeat-ack", "listings", "trust")
+FEATURES = ("heartbeat-ack", "listings", "trust", "detach")
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 
+T = TypeVar("T")
 log = get("agent.main")
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """How an agent runs: the cluster it serves, where it keeps its identity, and how it registers the first time."""
+    """How an agent runs: the cluster it serves, where it keeps its identity, and how it registers the first time.
+
+    It is kept in ``folder``, or in the cluster itself where that is None. Whatever is dialled, is dialled through ``proxy``, an HTTP
+    proxy's URL that may carry a user name and a password.
+    """
 
     target: Connection
-    folder: Path
+    folder: Path | None
     server: str = ""
     server_ca: bytes = b""
-    token: str = ""
+    token: str = field(default="", repr=False)
+    proxy: str = field(default="", repr=False)
+
+    def keeper(self, client: Client) -> Keeper:
+        """What keeps the identity; ``client`` reaches the cluster."""
+        return Folder(self.folder) if self.folder is not None else ClusterSecret(client)
 
 
 class Agent:
@@ -63,7 +78,10 @@ class Agent:
     def __init__(self, identity: Identity, settings: AgentSettings, client: HttpClient, clock: Clock) -> None:
         """``client`` reaches the target cluster."""
         self._identity = identity
-        self._settings = settings
+        self._proxied = settings.proxy
+        self._keeper = settings.keeper(client)
+        self._unsaved = False
+        self._left = False
         self._client = client
         self._clock = clock
         self._fence = Fence()
@@ -84,11 +102,12 @@ class Agent:
             install=self._install,
             keep_trust=self._keep_trust,
             welcomed=self._welcomed,
+            leave=self._leave,
         )
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled, or until the cluster has left the fleet."""
         backoff = Backoff(base=0.5, limit=30.0)
         async with TaskOwner("agent") as owner:
             owner.spawn(self._inventory.run(), "inventory")
@@ -99,10 +118,15 @@ class Agent:
                     began = self._clock.monotonic()
                     try:
                         reason = await self._session()
+                    except Gone:
+                        reason = "the cluster has left the fleet"
                     except Exception as error:
                         log.exception("a session failed unexpectedly")
                         reason = str(error)
                     self.connected.clear()
+                    if self._left:
+                        log.info("the agent ends", reason=reason)
+                        return
                     if self._clock.monotonic() - began > LONG_SESSION_SECONDS:
                         backoff.reset()
                     delay = backoff.next()
@@ -116,7 +140,7 @@ class Agent:
         who = self._identity
         if who.expired(self._clock.now()):
             return "the agent's certificate has expired; register it again with a new token"
-        async with wire.channel(who.gateway, who.bundle, who.certificate, who.key) as channel:
+        async with wire.channel(who.gateway, who.bundle, who.certificate, who.key, proxy=self._proxied) as channel:
             machine = AgentSession(await self._hello(), self._fence, self._clock.monotonic())
             return await Session(machine, self._parts, self._clock).run(wire.stub(channel))
 
@@ -149,6 +173,8 @@ class Agent:
                 self._problem = ""
             except ApiError as error:
                 self._problem = error.message
+            if self._unsaved:
+                await self._save()
             await self._clock.sleep(HEARTBEAT_SECONDS)
 
     def _signing_request(self) -> bytes | None:
@@ -158,23 +184,41 @@ class Agent:
         self._pending_key = key_pem(key)
         return make_csr(key)
 
-    def _install(self, certificate: bytes, bundle: bytes) -> None:
+    async def _install(self, certificate: bytes, bundle: bytes) -> None:
         key, self._pending_key = self._pending_key, None
         try:
             KeyPair.split((key or b"") + certificate)
         except PkiError as error:
             log.warning("the gateway sent a certificate that cannot be used", error=str(error))
             return
-        self._keep(identities.renewed(self._identity, certificate, key or b"", bundle))
+        self._identity, self._unsaved = identities.renewed(self._identity, certificate, key or b"", bundle), True
+        await self._save()
         log.info("the agent has a new certificate; the next session uses it")
 
-    def _keep_trust(self, bundle: bytes) -> None:
-        self._keep(identities.trusting(self._identity, bundle))
+    async def _keep_trust(self, bundle: bytes) -> None:
+        changed = identities.trusting(self._identity, bundle)
+        await self._keeper.store(changed)  # what fails here ends the session: nothing is acknowledged that was not kept
+        self._identity = changed
         log.info("the agent trusts new roots; the next session uses them", digest=digest_of(bundle))
 
-    def _keep(self, identity: Identity) -> None:
-        identities.store(self._settings.folder, identity)
-        self._identity = identity
+    async def _leave(self) -> str:
+        """Take everything away; whatever is heard of the session afterwards, the agent is done."""
+        problem = await leave(self._client)
+        if problem:
+            log.warning("the agent cannot leave yet", problem=problem)
+            return problem
+        self._left = True
+        await self._keeper.forget()
+        return ""
+
+    async def _save(self) -> None:
+        """Store the identity; what cannot be stored now is used all the same, and stored later."""
+        try:
+            await self._keeper.store(self._identity)
+        except (ApiError, OSError) as error:
+            log.warning("the agent's identity cannot be stored yet; will try again", error=str(error))
+        else:
+            self._unsaved = False
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """Counters for people and metrics."""
@@ -189,21 +233,37 @@ class Agent:
 async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
     """Register if that was not done yet, then serve until cancelled; raises ApiError if registration is refused."""
     clock = clock or SystemClock()
-    identity = identities.load(settings.folder)
-    if identity is None or (settings.token and identity.expired(clock.now())):
-        identity = await _register(settings, clock)
-        log.info("registered", name=identity.name)
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
+        identity = await _identity(settings, client, clock)
         await Agent(identity, settings, client, clock).run()
 
 
-async def _register(settings: AgentSettings, clock: Clock) -> Identity:
-    """Register as soon as the front door answers; raises ApiError once it refuses."""
+async def _identity(settings: AgentSettings, client: HttpClient, clock: Clock) -> Identity:
+    """The identity that is kept, or a new one where a new token asks for it; raises ApiError or OSError."""
+    keeper = settings.keeper(client)
+    known = await _patiently("read the agent's identity", keeper.load, clock)
+    if known is not None and not known.registers_again(settings.token, clock.now()):
+        return known
+    register = partial(identities.register, settings.server, settings.server_ca, settings.token, settings.proxy)
+    try:
+        identity = await _patiently("register", register, clock)
+    except Unauthorized:
+        if known is None or known.expired(clock.now()):
+            raise
+        log.warning("the registration token is of no use any more; going on as who the agent was before", name=known.name)
+        return known
+    log.info("registered", name=identity.name)
+    await _patiently("store the agent's identity", partial(keeper.store, identity), clock)
+    return identity
+
+
+async def _patiently(what: str, attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Try until whoever is asked answers; raises ApiError once it refuses."""
     backoff = Backoff(base=1.0, limit=30.0)
     while True:
         try:
-            return await identities.register(settings.server, settings.server_ca, settings.token, settings.folder)
+            return await attempt()
         except (ServiceUnavailable, ServerTimeout, Timeout, TooManyRequests) as error:
             delay = backoff.next()
-            log.warning("cannot register yet", error=error.message, again_in=round(delay, 1))
+            log.warning("cannot do it yet", what=what, error=error.message, again_in=round(delay, 1))
             await clock.sleep(delay)

@@ -14,9 +14,9 @@ from skerry.agent.objects import Identity, mark_of
 from skerry.client.contract import Client, Ref
 from skerry.machinery.errors import AlreadyExists, NotFound
 from skerry.machinery.resource import Json
+from skerry.tunnel.places import NAMESPACE
 
 MANAGER = "skerry-agent"
-NAMESPACE = "skerry-agent"
 NAMESPACES, CONFIGMAPS = Ref("", "v1", "namespaces", namespaced=False), Ref("", "v1", "configmaps")
 
 

@@ -7,7 +7,7 @@ and messages carried. Everything that outlives a session belongs to the agent (`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from skerry.tunnel.session import (
     Follow,
     Install,
     Keep,
+    Leave,
     Over,
     Say,
     Serve,
@@ -37,6 +38,8 @@ from skerry.tunnel.session import (
 )
 
 RENEWAL_CHECK_SECONDS = 300.0
+LAST_WORD_SECONDS = 5.0
+"""How long an agent that has left waits for the gateway to hear it, and to end the session."""
 
 log = get("agent.session")
 
@@ -52,10 +55,17 @@ class Parts:
     heartbeat: Callable[[], pb.Heartbeat]
     signing_request: Callable[[], bytes | None]
     """A request for a new certificate where one is due, PEM."""
-    install: Callable[[bytes, bytes], None]
+    install: Callable[[bytes, bytes], Awaitable[None]]
     """Keeps the certificate that was asked for last, and roots."""
-    keep_trust: Callable[[bytes], None]
+    keep_trust: Callable[[bytes], Awaitable[None]]
+    """Keeps roots; raises where they cannot be kept."""
     welcomed: Callable[[str], None]
+    leave: Callable[[], Awaitable[str]]
+    """Takes everything away, itself last; returns what kept it from that, empty: the agent ends."""
+
+
+class Gone(Exception):
+    """The cluster has left the fleet: the agent has nothing more to do."""
 
 
 class _Over(Exception):
@@ -75,16 +85,16 @@ class Session:
         self._ticking: asyncio.Task[None]
 
     async def run(self, stub: Any) -> str:
-        """Talk until the session is over; returns why."""
+        """Talk until the session is over; returns why. Raises Gone once the cluster has left the fleet."""
         for step in self._machine.opened():
-            self._take(step)
+            await self._take(step)
         stream = stub.Control(self._outbox.messages())
         try:
             async with TaskOwner("session") as owner:
                 self._ticking = owner.spawn(self._tick(), "tick")
                 while not self._over and isinstance(message := await stream.read(), pb.ControlResponse):
                     for step in self._machine.heard(message, self._clock.monotonic()):
-                        self._begin(step, owner, stub)
+                        await self._begin(step, owner, stub)
         except _Over:
             return self._over
         except grpc.aio.AioRpcError as error:
@@ -94,21 +104,23 @@ class Session:
             stream.cancel()
         return self._over or "the gateway ended it"
 
-    def _begin(self, step: AgentStep, owner: TaskOwner, stub: Any) -> None:
+    async def _begin(self, step: AgentStep, owner: TaskOwner, stub: Any) -> None:
         """Take a step that may start something."""
         match step:
             case Serve(call):
                 owner.spawn(self._serve(stub, call), f"call-{call}")
+            case Leave():
+                owner.spawn(self._leave(), "leaving")
             case Welcomed():
-                self._take(step)
+                await self._take(step)
                 self._ticking.cancel()  # it waits for the welcome; from now on it is about heartbeats
                 self._ticking = owner.spawn(self._tick(), "tick")
                 owner.spawn(self._renew(), "renewals")
                 owner.spawn(self._parts.inventory.stream(self._outbox.send_delta), "inventory")
             case _:
-                self._take(step)
+                await self._take(step)
 
-    def _take(self, step: AgentStep) -> None:
+    async def _take(self, step: AgentStep) -> None:
         parts = self._parts
         match step:
             case Say(message):
@@ -122,9 +134,9 @@ class Session:
             case Enforce(state):
                 parts.enforcer.ask(state)
             case Install(certificate, bundle):
-                parts.install(certificate, bundle)
+                await parts.install(certificate, bundle)
             case Keep(bundle):
-                parts.keep_trust(bundle)
+                await parts.keep_trust(bundle)
             case Complain(problem):
                 log.warning(problem)
             case Over(reason):
@@ -134,7 +146,7 @@ class Session:
         while not self._over:
             await self._clock.sleep(self._machine.wait(self._clock.monotonic()))
             for step in self._machine.tick(self._clock.monotonic(), self._parts.heartbeat()):
-                self._take(step)
+                await self._take(step)
         raise _Over
 
     async def _renew(self) -> None:
@@ -143,8 +155,15 @@ class Session:
             csr = self._parts.signing_request() if self._machine.may_renew else None
             if csr is not None:
                 for step in self._machine.renew(csr):
-                    self._take(step)
+                    await self._take(step)
             await self._clock.sleep(RENEWAL_CHECK_SECONDS)
+
+    async def _leave(self) -> None:
+        problem = await self._parts.leave()
+        self._outbox.say(pb.ControlRequest(detached=pb.Detached(problem=problem)))
+        if not problem:
+            await self._clock.sleep(LAST_WORD_SECONDS)
+            raise Gone
 
     async def _serve(self, stub: Any, call: str) -> None:
         try:

@@ -4,43 +4,75 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
 from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Level, LogLevel, Output, ask, fail, on_stop, show
-from skerry.kit.clock import rfc3339
 
-Target = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
-Data = Annotated[Path, typer.Option("--data", help="Folder of the agent's key and certificate.")]
+if TYPE_CHECKING:
+    from skerry.client.connection import Connection
+
+FILE = "identity.json"
+
+Target = Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig of the cluster that the agent serves.", exists=True)]
+Inside = Annotated[
+    bool,
+    typer.Option("--in-cluster", help="Serve the cluster in which the agent runs, as its service account; the identity is kept there."),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the agent's key and certificate.", show_default=".skerry-agent")]
+KeepInside = Annotated[
+    bool, typer.Option("--keep-in-cluster", help="Keep key and certificate in a Secret of the cluster that is served, not in a folder.")
+]
 
 
-def agent(
-    kubeconfig: Target,
-    data: Data = Path(".skerry-agent"),
+def agent(  # noqa: PLR0913, PLR0917 every argument is an option
+    kubeconfig: Target = None,
+    in_cluster: Inside = False,
+    data: Data = None,
+    keep_in_cluster: KeepInside = False,
     server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door; needed to register.")] = "",
-    server_ca: Annotated[Path | None, typer.Option("--server-ca", help="File with the root that signs the front door.")] = None,
+    server_ca: Annotated[
+        Path | None, typer.Option("--server-ca", help="File with the root that signs the front door.", exists=True)
+    ] = None,
     token: Annotated[str, typer.Option("--token", envvar="SKERRY_REGISTRATION_TOKEN", help="One-time registration token.")] = "",
+    proxy: Annotated[
+        str, typer.Option("--proxy", envvar="SKERRY_PROXY", help="HTTP proxy (http://USER:PASSWORD@HOST:PORT) through which it dials.")
+    ] = "",
     log_level: LogLevel = Level.INFO,
 ) -> None:
-    """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped."""
-    from skerry.agent.identity import load
+    """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped, or its cluster is detached."""
     from skerry.agent.main import AgentSettings, run
     from skerry.client.connection import BadConnection
-    from skerry.client.kubeconfig import read
     from skerry.kit import log
     from skerry.machinery.errors import ApiError
 
     log.configure(level=log_level)
-    if load(data) is None and not (server and token and server_ca):
+    if (kubeconfig is None) != in_cluster:
+        raise typer.BadParameter("say which cluster the agent serves: --kubeconfig FILE, or --in-cluster")
+    if data is not None and (in_cluster or keep_in_cluster):
+        raise typer.BadParameter("the identity is kept in the cluster: leave --data out")
+    folder = None if in_cluster or keep_in_cluster else data or Path(".skerry-agent")
+    if folder is not None and not (folder / FILE).exists() and not (server and token and server_ca):
         raise typer.BadParameter("this agent has not registered yet: give --server, --server-ca and --token (see `skerry token`)")
     try:
-        settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
-        asyncio.run(_until_stopped(run(settings)))
+        ca = server_ca.read_bytes() if server_ca else b""
+        asyncio.run(_until_stopped(run(AgentSettings(_target(kubeconfig), folder, server, ca, token, proxy))))
     except (BadConnection, ApiError, OSError) as error:
         fail(error)
+
+
+def _target(kubeconfig: Path | None) -> Connection:
+    """The API of the cluster that is served; raises BadConnection."""
+    from skerry.client.connection import in_cluster
+    from skerry.client.kubeconfig import read
+    from skerry.compose.settings import service_around
+
+    if kubeconfig is not None:
+        return read(kubeconfig)
+    return in_cluster(*service_around())
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> None:
@@ -53,21 +85,17 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
 
 
 def token(
-    management_cluster: Annotated[str, typer.Argument(help="Management cluster that the agent will speak for.")],
+    name: Annotated[
+        str, typer.Argument(help="Management cluster, or cluster as MANAGEMENT-CLUSTER/PROVISIONER/NAME, that the agent will speak for.")
+    ],
     kubeconfig: Kubeconfig = KUBECONFIG,
     output: Form = Output.TABLE,
 ) -> None:
     """Make a one-time token with which an agent can register within an hour, and print it."""
     from skerry.client.contract import Client
-    from skerry.controllers.cluster.refs import MANAGEMENT
-    from skerry.gateway.registration import TOKEN_LIFETIME, new_token
 
-    now = datetime.now(UTC)
-
-    async def make(client: Client) -> str:
-        await client.get(MANAGEMENT, management_cluster)
-        return await new_token(client, management_cluster, now)
+    async def make(client: Client) -> dict[str, str]:
+        return await client.raw("POST", f"/attach/{quote(name.replace('/', '.'), safe='')}", {"purpose": "agent"})
 
     made = ask(kubeconfig, make)
-    value = {"managementCluster": management_cluster, "token": made, "expires": rfc3339(now + TOKEN_LIFETIME)}
-    show([made], value, output)
+    show([made["token"]], made, output)

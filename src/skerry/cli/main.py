@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from skerry.cli import agent, audit, copies, doctor, explain, keys, kubeconfig, serve
+from skerry.cli import agent, attach, audit, copies, doctor, explain, keys, kubeconfig, serve
 
 EXIT_CODES = (
     "Exit codes: 0 done, or a server that was told to stop; 1 it failed, and the message on standard error says why; "
@@ -38,6 +38,8 @@ app.command("up")(serve.up)
 app.command("server")(serve.server)
 app.command("agent")(agent.agent)
 app.command("token")(agent.token)
+app.command("attach")(attach.attach)
+app.command("detach")(attach.detach)
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(explain.explain_app, name="explain")
 app.add_typer(explain.tree_app, name="tree")

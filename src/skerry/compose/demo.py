@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from skerry.agent import identity as identities
+from skerry.agent.keeping import Folder
 from skerry.agent.main import Agent, AgentSettings
 from skerry.apiserver.http import Door
 from skerry.client.connection import Connection
@@ -19,7 +20,7 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.compose.embedded import Running
 from skerry.compose.settings import ServerSettings
-from skerry.gateway.registration import new_token
+from skerry.gateway.registration import OneTimeTokens
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
@@ -76,10 +77,12 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
         async with site.running(target, PROVISIONERS):
             await _announce(running.client)
             folder = settings.data / "demo" / "agent"
-            identity = identities.load(folder)
+            keeper = Folder(folder)
+            identity = await keeper.load()
             if identity is None or identity.expired(clock.now()):
-                token = await new_token(running.client, NAME, clock.now())
-                identity = await identities.register(running.address, running.front_ca, token, folder)
+                token, _ = await OneTimeTokens(running.client, clock).make(NAME)
+                identity = await identities.register(running.address, running.front_ca, token)
+                await keeper.store(identity)
             identity = identities.moved(identity, running.gateway)
             async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("demo") as owner:
                 agent = Agent(identity, AgentSettings(target, folder), client, clock)

@@ -31,9 +31,10 @@ from skerry.compose.link import Options, controllers, free_shares, gateway
 from skerry.compose.restoring import offer_restore
 from skerry.compose.settings import ServerSettings
 from skerry.compose.statistics import offer_statistics
+from skerry.gateway.attaching import Attaching
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
-from skerry.gateway.registration import Registration
+from skerry.gateway.registration import OneTimeTokens, Registration
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.kinds import apitoken
@@ -145,7 +146,12 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         lag = LoopLag()
         parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
         offer_statistics(api, settings, parts, link)
-        front.open(link.relays, Registration(client, keys.internal, settings.gateway_address or link.address, clock))
+        tokens = OneTimeTokens(client, clock)
+        front.open(
+            link.relays,
+            Registration(tokens, keys.internal, settings.gateway_address or link.address, clock),
+            Attaching(client, tokens, keys.external.bundle, settings.agent_image),
+        )
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")
         owner.spawn(lag.run(), "lag")
@@ -215,9 +221,9 @@ class _Front:
         self._api = api
         self._front: Front | None = None
 
-    def open(self, relays: Relays, registration: Registration) -> None:
+    def open(self, relays: Relays, registration: Registration, attaching: Attaching) -> None:
         """Serve the gateway's paths from now on."""
-        self._front = Front(self._api, self.proxies, relays, registration)
+        self._front = Front(self._api, self.proxies, relays, registration, attaching)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await (self._front or self._api)(scope, receive, send)

@@ -18,6 +18,7 @@ from skerry.controllers.places.reconcile import PlacesController
 from skerry.gateway.desired import MANIFESTSETS, Desired
 from skerry.gateway.health import Health
 from skerry.gateway.inventory import Inventory
+from skerry.gateway.leaving import Leaving
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.relay import Relays
@@ -25,6 +26,7 @@ from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
 from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
+from skerry.gateway.subscription import subscription
 from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
@@ -39,18 +41,6 @@ from skerry.runtime.shares import Holding, bury_all, work_on_shares
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.session import HEARTBEAT_SECONDS, MISSED_BEATS
-
-SUBSCRIBED = {
-    "cluster.x-k8s.io": ("clusters", "clusterclasses", "machinedeployments", "machines"),
-    "controlplane.cluster.x-k8s.io": ("kubeadmcontrolplanes",),
-    "run.tanzu.vmware.com": ("tanzukubernetesreleases",),
-    "kubernetes.vmware.com": ("kubernetesreleases",),
-}
-"""What every agent reports: the objects of Cluster API, and the releases of Tanzu where there are any."""
-
-
-def _subscription() -> pb.Subscribe:
-    return pb.Subscribe(kinds=[pb.ResourceKind(group=group, plural=plural) for group, plurals in SUBSCRIBED.items() for plural in plurals])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +98,11 @@ async def gateway(
     desired = Desired(client, routes, sessions, sets, subjects, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
-    health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence)
-    wiring = _Wiring(routes, subjects, desired, health)
+    leaving = Leaving(client, routes, subjects, sets)
+    health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence, waits_for=leaving.waits_for)
+    wiring = _Wiring(routes, subjects, desired, health, leaving)
     wiring.listen(sets)
-    receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, wiring.admit)
-    subscription = _subscription()
+    receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, leaving.heard, wiring.admit)
     servicer = LinkServer(
         routes, sessions, receivers, proxies, authority, clock, subscription=subscription, heartbeat_seconds=heartbeat_seconds
     )
@@ -126,7 +116,16 @@ async def gateway(
             presence.address = address
         try:
             async with TaskOwner("gateway") as owner:
-                parts = [sets, subjects.managements, subjects.clusters, sessions, wiring.pushing, wiring.judging, health.recorder]
+                parts = [
+                    sets,
+                    subjects.managements,
+                    subjects.clusters,
+                    sessions,
+                    wiring.pushing,
+                    wiring.judging,
+                    wiring.ending,
+                    health.recorder,
+                ]
                 for part in (*parts, *((presence,) if presence else ())):
                     owner.spawn(part.run(), f"gateway/{type(part).__name__}")
                 yield Link(routes, relays, address, health.holders, lambda: {**servicer.statistics(), **relays.statistics()})
@@ -138,17 +137,20 @@ async def gateway(
 class _Wiring:
     """Who is woken by what: the controllers of a gateway, and what they hear of agents."""
 
-    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health) -> None:
-        self._routes, self._subjects, self._desired, self._health = routes, subjects, desired, health
+    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health, leaving: Leaving) -> None:
+        self._routes, self._subjects, self._desired, self._health, self._leaving = routes, subjects, desired, health, leaving
         self.pushing: Controller
         self.judging: Controller
+        self.ending: Controller
 
     def listen(self, sets: Informer) -> None:
         """Make the controllers, and let them be woken; ``sets`` follows the ManifestSets."""
         clusters = Source(self._subjects.clusters, lambda key: (str(of_key(key)),), reconciled=True)
         self.pushing = Controller("desired", [Source(sets)], self._desired.reconcile)
         self.judging = Controller("health", [Source(self._subjects.managements), clusters], self._health.reconcile)
+        self.ending = Controller("detachment", [clusters, Source(sets, self._leaving.concerned)], self._leaving.reconcile)
         self._routes.listen(self._came_or_went)
+        self._leaving.listen(self._left)
         self._desired.listen(self.pushing.queue.add)
         self._subjects.listen(self._changed)
 
@@ -163,8 +165,12 @@ class _Wiring:
             self.judging.queue.add(name)
 
     def _came_or_went(self, name: str) -> None:
-        self.judging.queue.add(name)
+        self._left(name)
         self._push(name)
+
+    def _left(self, name: str) -> None:
+        self.judging.queue.add(name)
+        self.ending.queue.add(name)
 
     def _changed(self, name: str) -> None:
         if self._subjects.get(name) is None:

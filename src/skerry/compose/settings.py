@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -16,7 +18,7 @@ class ServerSettings:
     PostgreSQL database as libpq writes it, which other servers may share; empty for an embedded one. Its password may stand
     in the file ``database_password``; what neither says, the driver takes from where libpq does (PGPASSWORD, PGPASSFILE).
     ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder; servers that share a database
-    share it too.
+    share it too. ``agent_image`` is the image that clusters run as their agent, where their manifest is not told another.
     """
 
     data: Path
@@ -29,6 +31,7 @@ class ServerSettings:
     keyring_file: Path | None = None
     advertise: str = ""
     gateway_address: str = ""
+    agent_image: str = field(default_factory=lambda: f"skerry:{version('skerry')}")
 
     @property
     def everywhere(self) -> bool:
@@ -83,3 +86,8 @@ class ServerSettings:
         if file in {each.resolve() for each in (self.keyring, self.kubeconfig, self.audit)} or self.pki.resolve() in file.parents:
             return True
         return file.parent == data and file.name.startswith((self.database.name, "skerry.latest.db", "skerry.lock", self.audit.name))
+
+
+def service_around() -> tuple[str, str]:
+    """Host and port of the API of the cluster around us, as a kubelet tells every container; the host is empty where there is none."""
+    return os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")

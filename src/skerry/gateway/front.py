@@ -1,4 +1,4 @@
-"""The gateway's paths at the front door: registration, and calls to managed clusters; everything else goes on to the API.
+"""The gateway's paths at the front door: joining the fleet, and calls to managed clusters; everything else goes on to the API.
 
 A proxied request is passed on as it comes, body and all, while its response is already on the
 way back. One task listens to the caller from the beginning to the end of the call: who goes away
@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from skerry.gateway import registration
+from skerry.gateway.attaching import MANIFESTS, Attaching
 from skerry.gateway.proxy import CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
 from skerry.kinds.fullname import parsed
-from skerry.kinds.managementcluster import PROXY_PREFIX
+from skerry.kinds.managementcluster import ATTACH_PREFIX, PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
 from skerry.kit.log import get
@@ -36,39 +37,54 @@ log = get("gateway.front")
 class Front:
     """An ASGI application in front of the API's."""
 
-    def __init__(self, api: ApiServer, proxies: ProxyCalls, relays: Relays, register: Registration) -> None:
+    def __init__(self, api: ApiServer, proxies: ProxyCalls, relays: Relays, register: Registration, attaching: Attaching) -> None:
         """``api`` answers every other path, lets callers in, and has the outcome of each request written down."""
         self._api = api
         self._proxies = proxies
         self._relays = relays
         self._register = register
+        self._attaching = attaching
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         path: str = scope["path"]
-        if path != registration.PATH and not path.startswith(PROXY_PREFIX):
+        if not path.startswith((registration.PREFIX, ATTACH_PREFIX, PROXY_PREFIX)):
             await self._api(scope, receive, send)
             return
         request, request_id = Request(scope, receive), new_id()
         asked = [unknown(request)]
         try:
-            if path == registration.PATH:
-                answer = await self._registered(request, asked)
-                self._api.record(asked[0], answer.code, "", request, request_id)
-                await answer.send(send, gzip_accepted=False)
-            else:
+            if path.startswith(PROXY_PREFIX):
                 await self._call(request, receive, send, asked, request_id)
+                return
+            answer = await self._joining(request, asked)
+            self._api.record(asked[0], answer.code, "", request, request_id)
+            await answer.send(send, gzip_accepted=False)
         except ApiError as error:
             answer = error_response(error)
             self._api.record(asked[0], answer.code, error.reason, request, request_id)
             await answer.send(send, gzip_accepted=False)
 
-    async def _registered(self, request: Request, asked: list[Attributes]) -> Response:
-        if request.method != "POST":
-            raise MethodNotAllowed("agents register with POST")
-        answer = await self._register.register(await request.body())
-        asked[0] = asked[0]._replace(name=answer["name"])
-        return Response(dumps(answer), code=201)
+    async def _joining(self, request: Request, asked: list[Attributes]) -> Response:
+        """Answer at a path by which clusters and their agents join the fleet."""
+        if request.path == registration.PATH:
+            _only(request, "POST", "agents register with POST")
+            answer = await self._register.register(await request.body())
+            asked[0] = asked[0]._replace(name=answer["name"])
+            return Response(dumps(answer), code=201)
+        if request.path.startswith(MANIFESTS):
+            asked[0] = asked[0]._replace(path=MANIFESTS)  # the rest of it is a secret
+            _only(request, "GET", "manifests are fetched with GET")
+            name, manifest = await self._attaching.manifest(request.path.removeprefix(MANIFESTS))
+            asked[0] = asked[0]._replace(name=name)
+            return Response(manifest, media=b"application/yaml")
+        if not request.path.startswith(ATTACH_PREFIX):
+            raise NotFound
+        _only(request, "POST", "clusters are attached with POST")
+        await self._api.admit(request, asked)
+        called = f"{request.scope.get('scheme', 'https')}://{request.header(b'host')}"
+        offer = await self._attaching.offer(request.path.removeprefix(ATTACH_PREFIX), await request.body(), called)
+        return Response(dumps(offer), code=201)
 
     async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
         admitted = await self._api.admit(request, asked)
@@ -103,6 +119,11 @@ class Front:
             yield call
         finally:
             call.finish()
+
+
+def _only(request: Request, method: str, why: str) -> None:
+    if request.method != method:
+        raise MethodNotAllowed(why)
 
 
 def _destination(request: Request) -> tuple[str, str]:

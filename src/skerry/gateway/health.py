@@ -12,6 +12,7 @@ written is decided in ``standing.py``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from skerry.client.contract import Client, PatchKind
 from skerry.gateway.presence import EVERY_SECONDS, Presence
@@ -41,10 +42,11 @@ class Health:
         *,
         patience: float,
         presence: Presence | None = None,
+        waits_for: Mapping[str, str] | None = None,
     ) -> None:
         """``patience`` are the seconds in which agents come back after a start.
 
-        ``presence`` knows the other gateways, None where there can be none.
+        ``presence`` knows the other gateways, None where there can be none; ``waits_for`` says what keeps clusters from leaving.
         """
         self._client = client
         self._routes = routes
@@ -56,6 +58,7 @@ class Health:
         self._patient_until = clock.monotonic() + patience
         self._seen: set[str] = set()
         self._presence = presence
+        self._waits_for = waits_for if waits_for is not None else {}
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> bool:
         """Take a heartbeat; True if something changed that the status must show."""
@@ -84,7 +87,7 @@ class Health:
             if wait > 0:
                 return wait
         gateway = self._presence.identity if self._presence else ""
-        status = next_status(obj, route, self._told.get(name, NOTHING), self._clock.now(), gateway)
+        status = next_status(obj, route, self._told.get(name, NOTHING), self._clock.now(), gateway, self._waits_for.get(name, ""))
         if status != (obj.get("status") or {}):
             try:
                 body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}

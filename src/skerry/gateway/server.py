@@ -39,6 +39,7 @@ from skerry.tunnel.session import (
     GatewaySession,
     GatewayStep,
     Joined,
+    Left,
     Over,
     Refused,
     Result,
@@ -60,6 +61,10 @@ async def everybody(name: str) -> str:  # noqa: ARG001 an Admit that looks at no
     return ""
 
 
+def nobody_left(name: str, problem: str) -> None:
+    """Hear that an agent left, and do nothing about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receivers:
     """Who takes what an agent says, by its full name."""
@@ -68,6 +73,8 @@ class Receivers:
     """Raises Outdone where the session is not the agent's newest any more."""
     result: Callable[[str, pb.DesiredResult], None]
     heartbeat: Callable[[str, pb.Heartbeat], None]
+    left: Callable[[str, str], None] = nobody_left
+    """Takes a full name and what kept its agent from removing itself, empty: nothing did."""
     admit: Admit = everybody
 
 
@@ -83,10 +90,10 @@ class LinkServer:
         authority: Authority,
         clock: Clock,
         *,
-        subscription: pb.Subscribe,
+        subscription: Callable[[str], pb.Subscribe],
         heartbeat_seconds: int = HEARTBEAT_SECONDS,
     ) -> None:
-        """``subscription`` names the kinds that every agent reports."""
+        """``subscription`` names the kinds that an agent reports, by its full name."""
         self._routes = routes
         self._claims = sessions
         self._receivers = receivers
@@ -114,7 +121,7 @@ class LinkServer:
         route = Route(proved or "", pb.Hello())
         welcome = pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)
         bundle = self._authority.bundle
-        machine = GatewaySession(proved, welcome, self._subscription, bundle, self._clock.monotonic())
+        machine = GatewaySession(proved, welcome, self._subscription(proved or ""), bundle, self._clock.monotonic())
         try:
             async with TaskOwner(f"session-{proved}") as owner:
                 talk = _Talk(machine, route, owner, bundle)
@@ -176,6 +183,8 @@ class LinkServer:
             case Result(result) if self._routes.current(talk.route):
                 self._results += 1
                 self._receivers.result(name, result)
+            case Left(problem) if self._routes.current(talk.route):
+                self._receivers.left(name, problem)
             case Sign(csr):
                 talk.route.send(self._signed(name, csr))
             case Trusts(digest):

@@ -41,8 +41,11 @@ def told(beat: pb.Heartbeat) -> Told:
     return Told(problem, tuple((each.severity, each.reason, each.message) for each in beat.findings))
 
 
-def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gateway: str = "") -> Json:
-    """The status that is true now; the one that stands where there is nothing to say."""
+def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gateway: str = "", waits_for: str = "") -> Json:
+    """The status that is true now; the one that stands where there is nothing to say.
+
+    ``waits_for``: what a cluster that is being detached waits for.
+    """
     before: Json = obj.get("status") or {}
     made = obj.get("kind") == "Cluster" and obj["spec"]["provisioner"] not in BUILTIN
     if made and route is None and "agent" not in before:
@@ -64,7 +67,11 @@ def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gatew
         status["phase"] = ATTACHED_PHASES[status["health"]] if route is not None or "agent" in before else "Pending"
         if route is not None:
             status["version"] = route.hello.kubernetes_version
-        news.append(("Ready", connected if connected.status != "True" else _ready(healthy, status["health"])))
+        ready = connected if connected.status != "True" else _ready(healthy, status["health"])
+        if obj["metadata"].get("deletionTimestamp"):
+            status["phase"] = "Deleting"
+            ready = Verdict("False", "Detaching", f"the deletion waits for {waits_for or 'nothing more'}")
+        news.append(("Ready", ready))
     written = [condition(before, kind, verdict, now, generation) for kind, verdict in news]
     status["conditions"] = [*_others(before, [kind for kind, _ in news]), *written]
     return status

@@ -21,7 +21,9 @@ BUILTIN = ("attached", "eks", "aks")
 """Management clusters that are always there, each with one provisioner of its name: no Cluster API makes their clusters."""
 
 PROXY_PREFIX = "/k8s/"
-"""Where a management cluster's own API is at the front door; its name follows, then the path at that API."""
+"""Where a cluster's own API is at the front door; its full name follows, then the path at that API."""
+ATTACH_PREFIX = "/attach/"
+"""Where a cluster joins the fleet; its full name follows."""
 
 
 class ManagementClusterSpec(Shape):

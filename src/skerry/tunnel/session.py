@@ -90,6 +90,13 @@ class Trusts:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The agent has removed what it put into its cluster; ``problem`` says why it could not."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The session does not come about; ``identity``: because of who the agent is."""
 
@@ -104,7 +111,7 @@ class Over:
     reason: str
 
 
-GatewayStep: TypeAlias = Tell | Joined | Beat | Store | Result | Sign | Trusts | Refused | Over
+GatewayStep: TypeAlias = Tell | Joined | Beat | Store | Result | Sign | Trusts | Left | Refused | Over
 
 
 class GatewaySession:
@@ -146,6 +153,8 @@ class GatewaySession:
                 return [Sign(message.certificate_request.csr)]
             case "trust_ack":
                 return [Trusts(message.trust_ack.digest)]
+            case "detached":
+                return [Left(message.detached.problem)]
         return []
 
     def tick(self, now: float) -> list[GatewayStep]:
@@ -251,13 +260,18 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Remove what was put into the cluster, and say that it is done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """Tell people; nothing else happens."""
 
     problem: str
 
 
-AgentStep: TypeAlias = Say | Welcomed | Follow | Again | Enforce | Serve | Install | Keep | Complain | Over
+AgentStep: TypeAlias = Say | Welcomed | Follow | Again | Enforce | Serve | Install | Keep | Leave | Complain | Over
 
 
 class AgentSession:
@@ -302,6 +316,8 @@ class AgentSession:
                 return self._judge(message.desired)
             case "open_proxy":
                 return [Serve(message.open_proxy.call)]
+            case "detach":
+                return [Leave()]
             case "certificate" | "certificate_refused":
                 return self._answered(message)
             case "trust":

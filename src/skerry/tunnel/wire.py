@@ -67,11 +67,16 @@ def _try(address: str) -> None:
             probe.bind(place)
 
 
-def channel(address: str, roots: bytes, certificate: bytes, key: bytes, *, name: str = "") -> grpc.aio.Channel:
-    """Make a channel to a gateway; its certificate must hold ``name``, if one is given, in place of the address's own."""
+def channel(address: str, roots: bytes, certificate: bytes, key: bytes, *, name: str = "", proxy: str = "") -> grpc.aio.Channel:
+    """Make a channel to a gateway; its certificate must hold ``name``, if one is given, in place of the address's own.
+
+    ``proxy`` is the URL of an HTTP proxy (``http://user:password@host:port``) that connects to it; what the environment says of
+    proxies does not count.
+    """
     credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=certificate)
     override = [("grpc.ssl_target_name_override", name)] if name else []
-    return grpc.aio.secure_channel(address, credentials, options=[*LIMITS, *override])
+    through = [("grpc.http_proxy", proxy)] if proxy else [("grpc.enable_http_proxy", 0)]
+    return grpc.aio.secure_channel(address, credentials, options=[*LIMITS, *override, *through])
 
 
 def stub(of: grpc.aio.Channel) -> Any:

@@ -39,6 +39,7 @@ from skerry.kit.clock import Clock, SystemClock, rfc3339
 from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
+from skerry.runtime.bindings import end_bindings
 from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.events import Recorder, changed
@@ -107,7 +108,7 @@ class ClusterController:
                 look.raw[(plural, name)] = await self._set_finalizers(look, plural, name, held)
             case RemoveFinalizer(name=name, plural=plural):
                 if plural == "clusters":
-                    await self._end_bindings(namespace, name)
+                    await end_bindings(self._client, namespace, name)
                 held = [each for each in look.raw[(plural, name)]["metadata"]["finalizers"] if each != FINALIZER]
                 await self._set_finalizers(look, plural, name, held)
                 del look.raw[(plural, name)]
@@ -141,13 +142,6 @@ class ClusterController:
         await self._client.patch(refs.SETS, name, namespace, PatchKind.MERGE, body, manager=MANAGER)
         left = [f"{each['kind']} {each['metadata'].get('namespace', '')}/{each['metadata']['name']}" for each in found["spec"]["manifests"]]
         log.warning("a cluster was let go of by force", cluster=f"{namespace}/{look.world.name}", left_at_the_far_end=left)
-
-    async def _end_bindings(self, namespace: str, name: str) -> None:
-        """Take away what was granted on a cluster before it goes: it would hold again for a new one of its name."""
-        bound = await self._client.list(refs.BINDINGS, fields=f"spec.scope.kind=Cluster,spec.scope.name={name}")
-        for each in bound["items"]:
-            if each["spec"]["scope"].get("namespace") == namespace:
-                await self._delete(refs.BINDINGS, each["metadata"]["name"], "")
 
     async def _delete(self, ref: Ref, name: str, namespace: str) -> None:
         try:

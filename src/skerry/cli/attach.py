@@ -1,0 +1,133 @@
+"""``skerry attach`` and ``skerry detach``: a cluster joins the fleet, and leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skerry.cli.common import KUBECONFIG, fail, on_stop
+
+if TYPE_CHECKING:
+    from skerry.client.connection import Connection
+    from skerry.client.http import HttpClient
+
+Door = Annotated[Path, typer.Option("--skerry-kubeconfig", envvar="SKERRY_KUBECONFIG", help="Kubeconfig of Skerry's Kubernetes door.")]
+Target = Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig of the cluster.", exists=True)]
+Context = Annotated[str, typer.Option("--context", help="Context of that kubeconfig; the current one if empty.")]
+Name = Annotated[str, typer.Argument(help="NAME of a cluster as it stands, or MANAGEMENT-CLUSTER/PROVISIONER/NAME of one that is known.")]
+Features = Annotated[
+    list[str] | None,
+    typer.Option("--feature", help="What the agent may: inventory, proxy, manifests, administrators; all of them if left out."),
+]
+Seconds = Annotated[int, typer.Option("--timeout", help="Seconds to wait for the agent, or for it to be gone.", min=1)]
+
+
+def attach(  # noqa: PLR0913, PLR0917 every argument is an option
+    name: Name,
+    kubeconfig: Target = None,
+    context: Context = "",
+    management: Annotated[bool, typer.Option("--management", help="It is a management cluster: it makes others.")] = False,
+    cluster_group: Annotated[str, typer.Option("--cluster-group", help="Cluster group that it joins.")] = "",
+    server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door as the cluster reaches it.")] = "",
+    image: Annotated[str, typer.Option("--image", help="Image that runs the agent.")] = "",
+    proxy: Annotated[str, typer.Option("--proxy", envvar="SKERRY_PROXY", help="HTTP proxy through which the agent dials.")] = "",
+    feature: Features = None,
+    link: Annotated[bool, typer.Option("--link", help="Print a one-time link to the manifest, for `kubectl apply -f`, and end.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run the agent here until stopped, where the cluster can run no container.")
+    ] = False,
+    timeout: Seconds = 300,
+    skerry_kubeconfig: Door = KUBECONFIG,
+) -> None:
+    """Attach a cluster: apply the agent's manifest to it, and wait until the agent is connected."""
+    from skerry.compose import attachment
+    from skerry.kit.aio import TaskOwner
+    from skerry.kit.clock import SystemClock
+    from skerry.tunnel.places import FEATURES
+
+    if unknown := set(feature or ()) - set(FEATURES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: must be {', '.join(FEATURES)}", param_hint="--feature")
+    if link == (kubeconfig is not None):
+        raise typer.BadParameter("give the --kubeconfig of the cluster, or --link to apply the manifest yourself")
+    wishes = attachment.Wishes(cluster_group, server, image, proxy, [each for each in FEATURES if each in (feature or FEATURES)])
+    clock = SystemClock()
+
+    async def work(door: Connection, client: HttpClient) -> None:
+        full = attachment.attached_name(name, management=management)
+        await attachment.declared(client, full, wishes.group, typer.echo)
+        if kubeconfig is None:
+            made = await attachment.link(client, full, wishes)
+            typer.echo(f"{made['link']}")
+            typer.echo(f"good for one download until {made['expires']}", err=True)
+            return
+        async with _cluster(kubeconfig, context) as target:
+            documents = await attachment.manifest(door, client, full, wishes)
+            await attachment.applied(target, documents, typer.echo, local=local)
+            if not local:
+                await attachment.arrived(client, full, timeout, typer.echo, clock)
+                return
+            async with attachment.account(target, clock) as account, TaskOwner("local") as owner:
+                agent = owner.spawn(attachment.serve(account, door, documents, wishes, clock), "agent")
+                await attachment.arrived(client, full, timeout, typer.echo, clock)
+                typer.echo("the agent runs here; Ctrl-C stops it, and the cluster stays attached")
+                await agent
+
+    _run(skerry_kubeconfig, work)
+
+
+def detach(
+    name: Name,
+    kubeconfig: Target = None,
+    context: Context = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Do not wait for an agent that is away: what it left in the cluster stays.")
+    ] = False,
+    timeout: Seconds = 300,
+    skerry_kubeconfig: Door = KUBECONFIG,
+) -> None:
+    """Detach a cluster: its agent removes what was put there, and itself; with --kubeconfig this is done from here."""
+    from skerry.compose import attachment
+    from skerry.kit.clock import SystemClock
+
+    async def work(_: Connection, client: HttpClient) -> None:
+        full = await attachment.found_name(client, name)
+        await attachment.leave(client, full, force=force or kubeconfig is not None)
+        if kubeconfig is not None:
+            async with _cluster(kubeconfig, context) as target:
+                await attachment.cleaned(target, typer.echo)
+        await attachment.left(client, full, timeout, typer.echo, SystemClock())
+
+    _run(skerry_kubeconfig, work)
+
+
+def _cluster(kubeconfig: Path, context: str) -> HttpClient:
+    from skerry.client.http import HttpClient
+    from skerry.client.kubeconfig import read
+
+    return HttpClient(read(kubeconfig, context), user_agent="skerry-cli")
+
+
+def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]]) -> None:
+    """Do the work, with a client of Skerry's door; a refusal or a broken connection ends the program."""
+    from skerry.client.connection import BadConnection
+    from skerry.client.http import HttpClient
+    from skerry.client.kubeconfig import read
+    from skerry.machinery.errors import ApiError
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        on_stop(lambda: task.cancel() if task else None)
+        connection = read(door)
+        async with HttpClient(connection, user_agent="skerry-cli") as client:
+            await work(connection, client)
+
+    try:
+        asyncio.run(run())
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    except (BadConnection, ApiError, OSError) as error:
+        fail(error)

@@ -1,0 +1,228 @@
+"""How a cluster is attached and detached, seen from whoever has a kubeconfig of it and one of Skerry's door.
+
+Each step may be repeated: what is there already is left as it is, so an attachment that broke
+half-way is simply made again. What happens is told as it happens, one line each.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skerry.agent.main import AgentSettings
+from skerry.agent.main import run as run_agent
+from skerry.client.connection import Connection
+from skerry.client.contract import Client, PatchKind, Ref
+from skerry.client.http import HttpClient
+from skerry.gateway.leaving import FORCE
+from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, address, connected
+from skerry.kinds.common import API_VERSION
+from skerry.kinds.fullname import FullName, parsed
+from skerry.kit import yamls
+from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import Clock
+from skerry.machinery.errors import ApiError, BadRequest, NotFound, Timeout
+from skerry.machinery.resource import Json
+from skerry.pki.files import write_secret
+from skerry.tunnel.places import BINDINGS, NAMESPACE, ROLES, Feature
+
+MANAGER = "skerry-attach"
+ATTACHED = "attached"
+ACCOUNT_TOKEN_SECONDS = 3600
+POLL_SECONDS = 0.5
+NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
+RBAC = ("rbac.authorization.k8s.io", "v1")
+CLUSTER_ROLES, CLUSTER_BINDINGS = Ref(*RBAC, "clusterroles", namespaced=False), Ref(*RBAC, "clusterrolebindings", namespaced=False)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What somebody wants of an attachment beyond its name; what is empty is left to the server."""
+
+    group: str = ""
+    server: str = ""
+    image: str = ""
+    proxy: str = ""
+    features: Sequence[Feature] = ()
+
+    def body(self, purpose: str) -> Json:
+        """As the front door is asked."""
+        asked = {"server": self.server, "image": self.image, "proxy": self.proxy, "features": list(self.features)}
+        return {"purpose": purpose, **{name: value for name, value in asked.items() if value}}
+
+
+def attached_name(text: str, *, management: bool = False) -> FullName:
+    """The full name of what is to be attached: ``shop``, ``sv-1`` with ``management``, or ``sv-1/team-a/shop``. Raises BadRequest."""
+    found = parsed(text.replace("/", "."))
+    if found is None:
+        raise BadRequest(f"{text} is no name of a cluster: write NAME, or MANAGEMENT-CLUSTER/PROVISIONER/NAME")
+    return found if found.cluster or management else FullName(ATTACHED, f"{ATTACHED}.{found.management_cluster}")
+
+
+async def found_name(client: Client, text: str) -> FullName:
+    """The full name that somebody means who writes ``shop``: an attached cluster, or else a management cluster. Raises NotFound."""
+    for name in dict.fromkeys((attached_name(text), attached_name(text, management=True))):
+        ref, plain, namespace = address(str(name))
+        with contextlib.suppress(NotFound):
+            await client.get(ref, plain, namespace)
+            return name
+    raise NotFound(f"there is no cluster {text} here; see `kubectl get clusters -A` and `kubectl get managementclusters`")
+
+
+async def declared(client: Client, name: FullName, group: str, tell: Tell) -> None:
+    """Make the object of a cluster that is to be attached, unless it is there; raises BadRequest for one that only others make."""
+    ref, plain, namespace = address(str(name))
+    try:
+        await client.get(ref, plain, namespace)
+    except NotFound:
+        if name.cluster and name.management_cluster != ATTACHED:
+            raise BadRequest(
+                f"there is no cluster {name.key}; to attach one as it stands, give it a name without dots and slashes"
+            ) from None
+        body: Json = {"apiVersion": API_VERSION, "metadata": {"name": plain}}
+        spec = {"spec": {"clusterGroup": group}} if group and name.cluster else {}
+        body |= {"kind": "Cluster" if name.cluster else "ManagementCluster", **spec}
+        body["metadata"] |= {"namespace": namespace} if namespace else {}
+        await client.create(CLUSTERS if name.cluster else MANAGEMENT_CLUSTERS, body, manager=MANAGER)
+        tell(f"{name.words} created")
+
+
+async def link(client: Client, name: FullName, wishes: Wishes) -> Json:
+    """A one-time link to the manifest of a cluster: ``{"name", "link", "expires"}``."""
+    return await client.raw("POST", f"/attach/{name}", wishes.body("manifest"))
+
+
+async def manifest(door: Connection, client: Client, name: FullName, wishes: Wishes) -> list[Json]:
+    """The documents of a cluster's manifest, fetched by a link of their own."""
+    path = "/register/" + (await link(client, name, wishes))["link"].partition("/register/")[2]
+    async with (
+        HttpClient(replace(door, certificate=None, key=None, token="", token_file=None)) as nobody,
+        nobody.open("GET", path) as answer,
+    ):
+        if answer.status != 200:
+            raise ApiError(f"the manifest of {name.words} could not be fetched: {answer.status}")
+        return [each for each in yamls.load_all(await answer.read()) if each]
+
+
+async def applied(target: Client, documents: Sequence[Json], tell: Tell, *, local: bool = False) -> None:
+    """Apply a manifest to a cluster; with ``local`` all of it but what runs the agent there."""
+    refs = {
+        "Namespace": NAMESPACES,
+        "ServiceAccount": Ref("", "v1", "serviceaccounts"),
+        "Secret": Ref("", "v1", "secrets"),
+        "Deployment": Ref("apps", "v1", "deployments"),
+        "Role": Ref(*RBAC, "roles"),
+        "RoleBinding": Ref(*RBAC, "rolebindings"),
+        "ClusterRole": CLUSTER_ROLES,
+        "ClusterRoleBinding": CLUSTER_BINDINGS,
+    }
+    for each in documents:
+        if local and each["kind"] == "Deployment":
+            continue
+        await target.apply(refs[each["kind"]], each, manager=MANAGER, force=True)
+        tell(f"{each['kind'].lower()}/{each['metadata']['name']} applied")
+
+
+async def arrived(client: Client, name: FullName, seconds: float, tell: Tell, clock: Clock) -> None:
+    """Wait until the agent of a cluster is connected; raises Timeout that says what was seen last."""
+    ref, plain, namespace = address(str(name))
+    told, ends = "", clock.monotonic() + seconds
+    while True:
+        status = (await client.get(ref, plain, namespace)).get("status") or {}
+        if connected(status):
+            version = status.get("kubernetesVersion") or status.get("version", "")
+            tell(f"{name.words} is connected: Kubernetes {version}, {status.get('health', '')}")
+            return
+        found = next(
+            (each["message"] for each in status.get("conditions") or () if each["type"] == "Connected"), "nothing was seen of it yet"
+        )
+        if found != told:
+            tell(f"waiting: {found}")
+            told = found
+        if clock.monotonic() >= ends:
+            raise Timeout(
+                f"the agent of {name.words} did not connect within {seconds:.0f} s ({found}); "
+                f"look at `kubectl -n {NAMESPACE} get pods,events` in the cluster"
+            )
+        await clock.sleep(POLL_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def account(admin: HttpClient, clock: Clock) -> AsyncIterator[Connection]:
+    """A connection as the account that the manifest made, whose token is renewed until the block is left."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": ACCOUNT_TOKEN_SECONDS},
+    }
+
+    async def renew() -> None:
+        answer = await admin.raw("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAMESPACE}/token", request)
+        write_secret(path, answer["status"]["token"].encode())
+
+    async def keep_renewing() -> None:
+        while True:
+            await clock.sleep(ACCOUNT_TOKEN_SECONDS / 2)
+            with contextlib.suppress(ApiError):  # the token is good for as long again
+                await renew()
+
+    with tempfile.TemporaryDirectory(prefix="skerry-agent-") as folder:
+        path = Path(folder) / "token"
+        await renew()
+        async with TaskOwner("account") as owner:
+            owner.spawn(keep_renewing(), "renewal")
+            yield replace(admin.connection, certificate=None, key=None, token="", token_file=path)
+
+
+async def serve(target: Connection, door: Connection, documents: Sequence[Json], wishes: Wishes, clock: Clock) -> None:
+    """Run the agent of a cluster here, as the account that its manifest made, until cancelled."""
+    secret = next(each for each in documents if each["kind"] == "Secret")
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    await run_agent(AgentSettings(target, None, wishes.server or door.server, door.ca or b"", token, wishes.proxy), clock)
+
+
+async def leave(client: Client, name: FullName, *, force: bool) -> None:
+    """Ask for a cluster to be detached; with ``force`` without waiting for an agent that is away.
+
+    Raises BadRequest for one that a management cluster made.
+    """
+    ref, plain, namespace = address(str(name))
+    if name.cluster and name.management_cluster != ATTACHED:
+        raise BadRequest(f"{name.words} is made by its management cluster; `kubectl delete` removes it with its machines")
+    if force and name.cluster:
+        await client.patch(ref, plain, namespace, PatchKind.MERGE, {"metadata": {"annotations": {FORCE: "true"}}}, manager=MANAGER)
+    await client.delete(ref, plain, namespace)
+
+
+async def left(client: Client, name: FullName, seconds: float, tell: Tell, clock: Clock) -> None:
+    """Wait until a cluster is gone; raises Timeout that says what it waits for."""
+    ref, plain, namespace = address(str(name))
+    told, ends = "", clock.monotonic() + seconds
+    while True:
+        try:
+            status = (await client.get(ref, plain, namespace)).get("status") or {}
+        except NotFound:
+            tell(f"{name.words} detached")
+            return
+        found = next((each["message"] for each in status.get("conditions") or () if each["type"] == "Ready"), "")
+        if found and found != told:
+            tell(found)
+            told = found
+        if clock.monotonic() >= ends:
+            raise Timeout(f"{name.words} is not gone after {seconds:.0f} s: {found or 'nothing is known of why'}")
+        await clock.sleep(POLL_SECONDS)
+
+
+async def cleaned(target: Client, tell: Tell) -> None:
+    """Remove what an attachment put into a cluster, with the rights of whoever does it; what is gone already is fine."""
+    for ref, names in ((CLUSTER_BINDINGS, BINDINGS), (CLUSTER_ROLES, ROLES), (NAMESPACES, (NAMESPACE,))):
+        for name in names:
+            with contextlib.suppress(NotFound):
+                await target.delete(ref, name)
+                tell(f"{ref.plural}/{name} deleted")
