@@ -227,6 +227,11 @@ class AuditFile:
             os.close(self._descriptor)
             os.close(self._head_descriptor)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the file could not be written when it was last tried."""
+        return self._failing
+
     def statistics(self) -> dict[str, int]:
         """Lines written, waiting and lost."""
         return {"written": self._written, "waiting": len(self._waiting), "lost": self._lost}
