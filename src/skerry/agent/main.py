@@ -12,11 +12,13 @@ stands is never broken for it, nor the calls that run through it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from skerry.agent import identity as identities
+from skerry.agent import metrics
 from skerry.agent.discovery import KindMap
 from skerry.agent.enforce import Enforcer
 from skerry.agent.identity import Identity
@@ -30,8 +32,10 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
+from skerry.kit.metrics import Page
 from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
+from skerry.runtime.meters import Meters
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.rules import Fence, digest_of
@@ -48,13 +52,17 @@ log = get("agent.main")
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """How an agent runs: the cluster it serves, where it keeps its identity, and how it registers the first time."""
+    """How an agent runs: the cluster it serves, where it keeps its identity, and how it registers the first time.
+
+    ``metrics_address`` is where it shows its metrics, as HOST:PORT; empty: nowhere.
+    """
 
     target: Connection
     folder: Path
     server: str = ""
     server_ca: bytes = b""
     token: str = ""
+    metrics_address: str = ""
 
 
 class Agent:
@@ -73,7 +81,8 @@ class Agent:
         kinds, pulse = KindMap(client), Pulse()
         self._proxy = ProxyAgent(settings.target)
         self._inventory = InventoryWatch(client, kinds, clock)
-        self._enforcer = Enforcer(client, kinds, self._fence, clock, pulse)
+        self._meters = Meters()
+        self._enforcer = Enforcer(client, kinds, self._fence, clock, pulse, self._meters)
         self._parts = Parts(
             enforcer=self._enforcer,
             inventory=self._inventory,
@@ -178,12 +187,27 @@ class Agent:
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """Counters for people and metrics."""
+        heartbeats = self._parts.said["heartbeat"]
         return {
-            "agent": {"sessions": self._sessions, "connected": int(self.connected.is_set())},
+            "agent": {"sessions": self._sessions, "connected": int(self.connected.is_set()), "heartbeats": heartbeats},
             "enforcer": self._enforcer.statistics(),
             "inventory": self._inventory.statistics(),
             "proxy": self._proxy.statistics(),
         }
+
+    def page(self) -> Page:
+        """What the agent shows of itself to Prometheus."""
+        return metrics.page(
+            metrics.Sources(
+                statistics=self.statistics,
+                outcomes=self._enforcer.outcomes,
+                inventory=self._inventory.objects,
+                certificates=lambda: {"agent": self._identity.certificate, "roots": self._identity.bundle},
+                reachable=lambda: not self._problem,
+                answered=self._client.answered,
+                meters=self._meters,
+            )
+        )
 
 
 async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
@@ -194,7 +218,9 @@ async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
         identity = await _register(settings, clock)
         log.info("registered", management_cluster=identity.management_cluster)
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
-        await Agent(identity, settings, client, clock).run()
+        agent = Agent(identity, settings, client, clock)
+        async with metrics.served(settings.metrics_address, agent.page()) if settings.metrics_address else nullcontext():
+            await agent.run()
 
 
 async def _register(settings: AgentSettings, clock: Clock) -> Identity:

@@ -7,8 +7,9 @@ and messages carried. Everything that outlives a session belongs to the agent (`
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -56,6 +57,8 @@ class Parts:
     """Keeps the certificate that was asked for last, and roots."""
     keep_trust: Callable[[bytes], None]
     welcomed: Callable[[str], None]
+    said: Counter[str] = field(default_factory=Counter)
+    """How often each kind of message was sent."""
 
 
 class _Over(Exception):
@@ -112,6 +115,7 @@ class Session:
         parts = self._parts
         match step:
             case Say(message):
+                parts.said[message.WhichOneof("message") or ""] += 1
                 self._outbox.say(message)
             case Welcomed(session):
                 parts.welcomed(session)

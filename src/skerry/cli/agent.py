@@ -23,6 +23,10 @@ def agent(
     server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door; needed to register.")] = "",
     server_ca: Annotated[Path | None, typer.Option("--server-ca", help="File with the root that signs the front door.")] = None,
     token: Annotated[str, typer.Option("--token", envvar="SKERRY_REGISTRATION_TOKEN", help="One-time registration token.")] = "",
+    metrics_address: Annotated[
+        str,
+        typer.Option("--metrics-address", help="HOST:PORT at which /metrics and /healthz are served, without TLS; nowhere if left out."),
+    ] = "",
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped."""
@@ -36,8 +40,10 @@ def agent(
     log.configure(level=log_level)
     if load(data) is None and not (server and token and server_ca):
         raise typer.BadParameter("this agent has not registered yet: give --server, --server-ca and --token (see `skerry token`)")
+    if metrics_address and not metrics_address.rpartition(":")[2].isdecimal():
+        raise typer.BadParameter("must be HOST:PORT", param_hint="--metrics-address")
     try:
-        settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token)
+        settings = AgentSettings(read(kubeconfig), data, server, server_ca.read_bytes() if server_ca else b"", token, metrics_address)
         asyncio.run(_until_stopped(run(settings)))
     except (BadConnection, ApiError, OSError) as error:
         fail(error)
