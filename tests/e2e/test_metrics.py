@@ -194,6 +194,11 @@ async def test_prometheus_scrapes_a_server_and_its_agent_and_tells_when_the_agen
 
 
 async def test_what_is_served_is_well_formed_and_the_robot_sees_nothing_else(watched: Watched) -> None:
+    async with HttpClient(kubeconfig.read(watched.server.kubeconfig)) as admin:
+        await eventually(lambda: admin.raw("GET", f"/k8s/{NAME}/version"))
+        for path in (f"/k8s/{NAME}/nowhere", "/k8s/no-such/version"):
+            with pytest.raises(ApiError):
+                await admin.raw("GET", path)
     pages = {"server": await text(watched.robot), "agent": await eventually(lambda: _of_agent(watched, ""))}
     for name, (page, media) in pages.items():
         assert media == TEXT
@@ -201,6 +206,11 @@ async def test_what_is_served_is_well_formed_and_the_robot_sees_nothing_else(wat
         assert (code, said) == (0, ""), (name, said)
     assert own(families(pages["server"][0])) == declared(metrics.METRICS)
     assert own(families(pages["agent"][0])) == declared(agent_metrics.METRICS)
+    for kind in ("2xx", "4xx", "5xx"):
+        assert re.search(rf'skerry_proxied_calls_total\{{code="{kind}"\}} [1-9]', pages["server"][0]), kind
+    assert "skerry_proxied_calls_running 0.0" in pages["server"][0]
+    assert re.search(r"skerry_agent_proxied_calls_total [2-9]", pages["agent"][0])
+    assert "no-such" not in pages["server"][0]
     for page, media in (await text(watched.robot, OPENMETRICS), await _of_agent(watched, OPENMETRICS)):
         assert media == OPENMETRICS
         assert len(list(text_string_to_metric_families(page))) > 30  # type: ignore[no-untyped-call] # the library's
