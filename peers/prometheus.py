@@ -28,7 +28,7 @@ def program(name: str = "prometheus") -> Path | None:
 
 def bring() -> str:
     """Install Prometheus where that can be done; return what came of it, for people."""
-    return debian.bring("prometheus", lambda: program() and program("promtool"))
+    return debian.bring("prometheus", lambda: program("promtool") and program())
 
 
 def promtool(*arguments: str | Path, folder: Path, stdin: bytes = b"") -> tuple[int, str]:
