@@ -175,16 +175,17 @@ def main() -> int:
         cache_root().mkdir(parents=True, exist_ok=True)
         for group in missing:
             build(group, go, folder(group))
-    print(f"peers: PostgreSQL 15: {postgresql()}")
+    for name, told in debian_programs().items():
+        print(f"peers: {name}: {told}")
     return 0
 
 
-def postgresql() -> str:
-    """See that Debian's PostgreSQL 15 is here, where that can be done; the newest release comes in a wheel."""
+def debian_programs() -> dict[str, str]:
+    """See that what Debian has packages of is here, where that can be done, and tell what came of it."""
     sys.path.insert(0, str(HERE.parent))
-    from peers.postgresql import bring
+    from peers import postgresql, prometheus
 
-    return bring()
+    return {"PostgreSQL 15": postgresql.bring(), "Prometheus": prometheus.bring()}  # PostgreSQL's newest comes in a wheel
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from peers import debian
 from peers.processes import PeerFailed, clean_environment
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -55,19 +56,8 @@ def programs(name: str) -> Path | None:
 
 
 def bring() -> str:
-    """Install PostgreSQL 15 where root, apt and a repository are at hand; return what came of it, for people."""
-    if programs("debian-15"):
-        return f"ready ({DEBIAN})"
-    if os.geteuid() or not shutil.which("apt-get"):
-        return "not here; where you may, run `apt-get install postgresql-15` (its tests are skipped until then)"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "postgresql-15"]
-    for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-        if programs("debian-15"):
-            return f"installed ({DEBIAN})"
-    why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return f"apt-get could not install it ({why}); its tests are skipped"
+    """Install PostgreSQL 15 where that can be done; return what came of it, for people."""
+    return debian.bring("postgresql-15", lambda: programs("debian-15"))
 
 
 @cache

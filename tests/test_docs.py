@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from peers import prometheus
 from peers.postgresql import PostgreSql, programs
 from tests.e2e.server import SKERRY, Server, running
 from tests.store.databases import why_not
@@ -124,3 +125,18 @@ def test_the_page_about_access_works_as_a_script(tmp_path: Path) -> None:
     assert len(said) >= 6
     assert [words for words in said if words not in found] == [], found
     assert "whole: " in found
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_page_about_prometheus_works_as_a_script(tmp_path: Path) -> None:
+    if prometheus.program("promtool") is None:
+        pytest.skip("peer Prometheus is missing: run `make peers` as root on Debian")
+    commands = commands_of("howto/watch-skerry-with-prometheus.md")
+    said = [line.partition(' || echo "')[2].rstrip('"') for line in commands if "|| echo" in line]
+    for name in ("deploy", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    with running(tmp_path) as server:
+        found = server.shell("set -euo pipefail\n" + "\n".join(commands), tmp_path)
+    assert len(said) >= 2
+    assert [words for words in (*said, "skerry_build_info{", "SUCCESS") if words not in found] == [], found
+    assert oct((tmp_path / "monitoring" / "prometheus.token").stat().st_mode & 0o777) == "0o600"

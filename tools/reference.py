@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: the command line (``cli.md``) and the kinds (``kinds.md``).
+"""Write docs/reference/ from the code: the command line (``cli.md``), the kinds (``kinds.md``) and the metrics (``metrics.md``).
 
 Without arguments it writes the pages; ``--check`` fails where what is committed is stale.
 """
@@ -6,14 +6,17 @@ Without arguments it writes the pages; ``--check`` fails where what is committed
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from skerry.agent import metrics as agent_metrics
 from skerry.cli.main import EXIT_CODES, app
+from skerry.compose import metrics as server_metrics
 from skerry.kinds import catalogue
+from skerry.kit.metrics import Kind, Metric
 from skerry.machinery.resource import Resource
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -135,7 +138,33 @@ def _rules(schema: Json, *, required: bool) -> Iterator[str]:
         yield f"Must match `{schema['pattern'].replace('|', '&#124;')}`."
 
 
-PAGES = {"cli.md": command_line, "kinds.md": kinds}
+PROCESS = """\
+Both also show what `prometheus_client` tells of the process: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+`process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds` (on Linux), `python_info`,
+`python_gc_collections_total`, `python_gc_objects_collected_total`, `python_gc_objects_uncollectable_total`.
+
+Names of objects and of users are never labels. `verb` is `GET`, `LIST`, `WATCH`, `POST`, `PUT`, `PATCH`, `APPLY`, `DELETE` or
+`DELETECOLLECTION`; `scope` is `resource` (one object), `namespace` or `cluster`. Resources that are not served are `other`, and so
+are methods that are not known. For what is about no resource `subresource` is the path, where that is one of a few.
+"""
+
+
+def metrics() -> Iterator[str]:
+    """The lines of metrics.md."""
+    yield from ("# Metrics", "", HEAD, PROCESS)
+    yield from ("[Watch Skerry with Prometheus](../howto/watch-skerry-with-prometheus.md) says how they are scraped.", "")
+    yield from ("## A server", "", "At `/metrics` of the front door.", "", *_metrics(server_metrics.METRICS), "")
+    yield from ("## An agent", "", "At `/metrics` of its `--metrics-address`.", "", *_metrics(agent_metrics.METRICS), "")
+
+
+def _metrics(found: Sequence[Metric]) -> Iterator[str]:
+    yield from ("| metric | type | labels | |", "|---|---|---|---|")
+    for each in sorted(found, key=lambda metric: metric.name):
+        bounds = "" if each.kind is not Kind.HISTOGRAM else " Shown as `_bucket`, `_sum` and `_count`."
+        yield f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {each.help}{bounds} |"
+
+
+PAGES = {"cli.md": command_line, "kinds.md": kinds, "metrics.md": metrics}
 
 
 def main() -> None:

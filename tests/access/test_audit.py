@@ -73,7 +73,7 @@ def test_what_people_read_is_recorded_and_what_our_own_processes_read_where_it_f
 
 def test_looking_around_is_recorded_only_where_it_fails() -> None:
     audit = MemoryAudit(Standing())
-    paths = ("/", "/api/v1", "/apis", "/openapi/v3", "/readyz", "/version", "/skerry/v1/keys", "/k8s/sv-1/api")
+    paths = ("/", "/api/v1", "/apis", "/openapi/v3", "/readyz", "/metrics", "/version", "/skerry/v1/keys", "/k8s/sv-1/api")
     for path in paths:
         audit.record(Decision(Attributes(ASKED.user, "get", path=path), code=200))
     assert [line.path for line in audit.lines] == ["/skerry/v1/keys", "/k8s/sv-1/api"]
@@ -140,7 +140,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
 audit = module.AuditFile(Path({str(path)!r}), Standing())
 read = ASKED._replace(verb="get")
 audit.record(Decision(read, 200))
-while not (audit._failing and audit.statistics()["waiting"]):
+while not (audit.failing and audit.statistics()["waiting"]):
     time.sleep(0.01)
 for number in range(20):
     audit.record(Decision(read, 200))

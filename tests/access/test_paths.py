@@ -100,3 +100,95 @@ async def test_a_clusters_api_opens_to_who_may_use_its_proxy_and_follows_the_clu
     await server(ADMIN, "PATCH", path("clusters", "sv-1", "p.a"), moved, headers={"content-type": "application/merge-patch+json"})
     now = {"ClusterGroup": "red" not in scope and "get" in allowed}.get(scope[0], "p.a" in allowed.get("get", ""))
     assert await may(server, "ann", "get", "/k8s/sv-1.p.a/api/v1/pods") == now
+
+
+METRICS = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+
+
+async def test_a_rule_about_paths_opens_them_and_nothing_else(server: People) -> None:
+    async def page(accept: str) -> tuple[bytes, str]:
+        return accept.encode(), "text/plain"
+
+    server.app.offer_page("/metrics", page)
+    await server.make(obj("roles", "metrics", {"rules": [METRICS]}))
+    await server.make(obj("roles", "own", {"rules": [{"nonResourceURLs": ["/skerry/*"], "verbs": ["*"]}]}))
+    await server.grant("metrics", "ann")
+    await server.grant("metrics", "eve", "ManagementCluster", "sv-1")
+    await server.grant("own", "bob")
+    for who, code in ((ADMIN, 200), ("ann", 200), ("bob", 403), ("eve", 403), ("dan", 403)):
+        assert (await server(who, "GET", "/metrics")).code == code, who
+        assert await may(server, who, "get", "/metrics") == (code == 200), who
+    assert (await server.app_call("GET", "/metrics")).code == 403
+    assert (await server("ann", "GET", "/metrics", headers={"accept": "x"})).body == b"x"
+    for verb, at in (("post", "/metrics"), ("get", "/metrics/x"), ("get", OWN), ("get", "/k8s/sv-1/api")):
+        assert not await may(server, "ann", verb, at), (verb, at)
+    for plural in ("clusters", "roles", "secrets"):
+        assert (await server("ann", "GET", path(plural))).code == 403
+    assert await may(server, "bob", "post", OWN)
+    assert not await may(server, "bob", "get", "/k8s/sv-1/api")
+    await server.revoke("metrics", "ann")
+    assert (await server("ann", "GET", "/metrics")).code == 403
+
+
+async def test_what_somebody_may_do_with_paths_is_told_to_him(server: People) -> None:
+    await server.make(obj("roles", "metrics", {"rules": [METRICS]}))
+    await server.grant("metrics", "ann")
+    await server.grant("metrics", "eve", "ManagementCluster", "sv-1")
+    for who, there in (("ann", True), ("eve", False)):
+        told = (await server(who, "POST", path("selfsubjectrulesreviews"), {"spec": {"namespace": "sv-1"}})).json["status"]
+        assert (METRICS in told["nonResourceRules"]) is there
+        assert not told["incomplete"]
+
+
+async def test_a_token_is_cut_down_to_paths_and_from_them(server: People) -> None:
+    async def page(_: str) -> tuple[bytes, str]:
+        return b"", "text/plain"
+
+    server.app.offer_page("/metrics", page)
+    await server.make(obj("roles", "metrics", {"rules": [METRICS]}))
+    await server.grant("metrics", "ann")
+    cut = await token(server, ADMIN, "t-1", rules=[METRICS])
+    assert (await server(cut, "GET", "/metrics")).code == 200
+    assert (await server(cut, "GET", path("clusters"))).code == 403
+    whole = await token(server, "ann", "t-2")
+    assert (await server(whole, "GET", "/metrics")).code == 200
+    other = await token(server, "ann", "t-3", rules=[{"nonResourceURLs": ["/skerry/*"], "verbs": ["get"]}])
+    assert (await server(other, "GET", "/metrics")).code == 403
+    narrow = await token(server, "ann", "t-4", rules=[METRICS], scope={"kind": "ManagementCluster", "name": "sv-1"})
+    assert (await server(narrow, "GET", "/metrics")).code == 403
+
+
+async def test_nobody_grants_paths_that_are_not_his(server: People) -> None:
+    own = {"nonResourceURLs": ["/skerry/v1/*"], "verbs": ["get"]}
+    roles = {"apiGroups": ["fleet.skerry.dev"], "resources": ["roles"], "verbs": ["create", "get"]}
+    await server.make(obj("roles", "maker", {"rules": [own, roles]}))
+    await server.grant("maker", "ann")
+    for name, rule, code in (
+        ("a", own, 201),
+        ("b", {**own, "nonResourceURLs": ["/skerry/v1/keys"]}, 201),
+        ("c", {**own, "verbs": ["get", "post"]}, 403),
+        ("d", {**own, "nonResourceURLs": ["/skerry/*"]}, 403),
+        ("e", {**own, "nonResourceURLs": ["/skerry/v1*"]}, 403),
+        ("f", {**own, "nonResourceURLs": ["*"]}, 403),
+        ("g", METRICS, 403),
+    ):
+        assert (await server.make(obj("roles", name, {"rules": [rule]}), "ann")).code == code, name
+    await server.grant("organization.admin", "bob")
+    assert (await server.make(obj("roles", "h", {"rules": [METRICS]}), "bob")).code == 201
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"verbs": ["get"]}, "spec.rules[0].apiGroups"),
+        ({"verbs": ["get"], "apiGroups": [""]}, "spec.rules[0].resources"),
+        ({**METRICS, "resources": ["pods"]}, "spec.rules[0].nonResourceURLs"),
+        ({**METRICS, "verbs": ["list"]}, "spec.rules[0].verbs[0]"),
+        ({**METRICS, "nonResourceURLs": ["metrics"]}, "spec.rules[0].nonResourceURLs[0]"),
+        ({**METRICS, "nonResourceURLs": ["/a*b"]}, "spec.rules[0].nonResourceURLs[0]"),
+    ],
+)
+async def test_a_rule_is_about_resources_or_about_paths(server: People, rule: dict[str, object], field: str) -> None:
+    answer = await server.make(obj("roles", "r", {"rules": [rule]}))
+    assert answer.code == 422
+    assert field in {each["field"] for each in answer.json["details"]["causes"]}, answer.json

@@ -133,8 +133,13 @@ async def test_the_paths_that_belong_to_the_installation_open_to_whoever_may_do_
                 await admin.create(kinds["rolebindings"], bound(role, "ann"))
         tokens = [await admin.create(kinds["apitokens"], obj("apitokens", owner, {"owner": owner})) for owner in ("ann", "admin")]
         ann, mighty = (replace(at, token=made["status"]["token"]) for made in tokens)
-        there = [*running.api.offered, *((method, f"{PROXY_PREFIX}sv-1/api") for method in set(METHODS.values()))]
-        assert len(there) >= 8
+        there = [
+            *running.api.offered,
+            *(("GET", page) for page in running.api.pages),
+            *((method, f"{PROXY_PREFIX}sv-1/api") for method in set(METHODS.values())),
+        ]
+        assert len(there) >= 9
+        assert ("GET", "/metrics") in there
         for method, place in there:
             assert await refusal(at, method, place) in {"Forbidden", "Unauthorized"}, place
             assert await refusal(running.client.connection, method, place) == "Forbidden", place

@@ -208,3 +208,20 @@ def test_who_keeps_undoing_our_work_makes_us_slower_and_is_forgiven_after_a_whil
     assert max(waits) <= MOST_SECONDS_BETWEEN_REPAIRS
     repairs.begun()
     assert repairs.wait(now + QUIET_SECONDS + 1) == pytest.approx(GATHER_SECONDS)
+
+
+async def test_what_is_enforced_and_what_drifted_is_counted(target: Target, space: str) -> None:
+    await target.client.create(MAPS, config_map("theirs", space, a="theirs"), manager="them")
+    async with enforcing(target) as run:
+        run.enforcer.ask(state([config_map("theirs", space, a="ours"), config_map("ours", space)], f"set-{space}"))
+        await run.report()
+        assert run.enforcer.outcomes() == {pb.OUTCOME_CONFLICT: 1, pb.OUTCOME_APPLIED: 1}
+        before = run.enforcer.statistics()
+        assert before["enforced"] >= 1
+        await target.client.delete(MAPS, "ours", space)
+
+        async def repaired() -> bool:
+            found = run.enforcer.statistics()
+            return found["repairs"] > before["repairs"] and found["enforced"] > before["enforced"]
+
+        await eventually(repaired)

@@ -28,14 +28,16 @@ def front_root(server: Server) -> bytes:
 class Agent:
     """One `skerry agent` in a folder; it can be killed and started again."""
 
-    def __init__(self, server: Server, name: str, target: Path, folder: Path, skerry: Sequence[str] = (str(SKERRY),)) -> None:
-        """``target`` is the kubeconfig of the cluster that it serves, ``skerry`` the program."""
+    def __init__(
+        self, server: Server, name: str, target: Path, folder: Path, skerry: Sequence[str] = (str(SKERRY),), more: Sequence[str] = ()
+    ) -> None:
+        """``target`` is the kubeconfig of the cluster that it serves, ``skerry`` the program, ``more`` further options."""
         self.log = folder / "agent.log"
         self.process: subprocess.Popen[bytes] | None = None
         root = folder / "front.crt"
         root.write_bytes(front_root(server))
         self._command = [*skerry, "agent", "--kubeconfig", str(target), "--data", str(folder / "agent")]
-        self._command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token(server, name)]
+        self._command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token(server, name), *more]
 
     def start(self) -> None:
         with self.log.open("ab") as log:

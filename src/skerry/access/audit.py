@@ -2,7 +2,7 @@
 
 Every write and every refusal is recorded, and every read of people and robots. What our own
 processes read without being refused is not: they read everything, all the time. Nor is the
-looking around that tells nothing of anybody's objects (discovery, health). Bodies and
+looking around that tells nothing of anybody's objects (discovery, health, metrics). Bodies and
 credentials never get here.
 
 The server hands over a record and goes on; encoding is done there and then (a few microseconds,
@@ -43,7 +43,7 @@ GATHER_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 
 READS = frozenset(("get", "list", "watch", "head"))
-AROUND = ("/api", "/healthz", "/livez", "/openapi", "/readyz", "/version")
+AROUND = ("/api", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/version")
 """How the paths begin that tell nothing of anybody's objects."""
 
 LONGEST_LINE = 256 * 1024
@@ -226,6 +226,11 @@ class AuditFile:
         finally:
             os.close(self._descriptor)
             os.close(self._head_descriptor)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the file could not be written when it was last tried."""
+        return self._failing
 
     def statistics(self) -> dict[str, int]:
         """Lines written, waiting and lost."""

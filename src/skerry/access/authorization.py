@@ -10,8 +10,8 @@
 * Whatever else a person or a robot may do was granted to him: see ``index.py``. A decision then
   brings a sight, which the server holds against every object that it touches (``sight.py``).
 * The API of a cluster, ``/k8s/NAME/…``, is its ``proxy`` subresource to a rule, and letting it join the
-  fleet, ``/attach/NAME``, its ``attach`` subresource. Other
-  paths that are no resource open to whoever may do everything on the whole organization.
+  fleet, ``/attach/NAME``, its ``attach`` subresource. Other paths that are no resource open to whoever was
+  granted them, or may do everything, on the whole organization.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Authorization:
     def _reaches(self, attributes: Attributes) -> bool:
         """Whether a path that is no resource is open to a caller by what he was granted."""
         user = attributes.user
-        sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), Attributes(user, "*", "*", "", "*"))
+        sight = ObjectSight(self.index, caller(user, unlimited=ADMINISTRATORS in user.groups), attributes)
         return sight.any and sight.whole
 
     def _reaches_far(self, attributes: Attributes, name: str, subresource: str) -> Decision:
@@ -142,6 +142,7 @@ class Authorization:
         who = caller(user, unlimited=ADMINISTRATORS in user.groups)
         around = {ORGANIZATION, Scope("ManagementCluster", "", namespace)}
         held = [(ORGANIZATION, EVERYTHING[0])] if who.unlimited else list(self.index.held(who.subjects))
+        held = [(scope, rule) for scope, rule in held if not rule.paths or scope == ORGANIZATION]  # paths are in no other scope
         whole = [rule for scope, rule in held if scope in around]
         some = [rule for scope, rule in held if scope not in around and (scope.namespace in {"", namespace} or not namespace)]
         if user.limit is not None and user.limit.rules:
@@ -151,7 +152,7 @@ class Authorization:
             whole, some = [], [*whole, *some]
         marked = (rule._replace(some=True) for rule in some if rule not in whole)
         own = (OWN_TOKENS,) if user.limit is None else ()
-        paths = (EVERYTHING[1],) if self._reaches(Attributes(user, "get", path="/")) else ()
+        paths = (EVERYTHING[1],) if self._reaches(Attributes(user, "*", path="*")) else ()
         return (*PUBLIC, *KNOWN, *paths, *dict.fromkeys((*whole, *marked)), *own)
 
     def _table(self, user: User) -> Sequence[Rule]:

@@ -60,12 +60,13 @@ class Grants(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What somebody wants to do, to whatever object."""
+    """What somebody wants to do, to whatever object, or with a path that is no resource."""
 
     verb: str
     group: str
     resource: str
     subresource: str = ""
+    path: str = ""
 
 
 class Index:

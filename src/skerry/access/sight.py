@@ -71,7 +71,7 @@ class ObjectSight:
         self._index = index
         self._caller = who
         self._attributes = attributes
-        self._asked = Asked(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
+        self._asked = Asked(attributes.verb, attributes.group, attributes.resource, attributes.subresource, attributes.path)
         self._key = key_of(attributes.group, attributes.resource)
         self._version, self._grants = index.version, self._granted()
         limit = who.limit

@@ -15,6 +15,7 @@ somebody keeps undoing.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from skerry.agent.apply import Applier
@@ -27,6 +28,7 @@ from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.errors import ApiError
+from skerry.runtime.meters import Meters
 from skerry.runtime.queue import WorkQueue
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import Fence
@@ -56,14 +58,15 @@ class _Wanted:
 class Enforcer:
     """Keeps one cluster as it was asked for."""
 
-    def __init__(self, client: Client, kinds: KindMap, fence: Fence, clock: Clock, pulse: Pulse) -> None:
-        """``fence`` is told when a set is gone for good; ``pulse`` beats when there is a report to take."""
+    def __init__(self, client: Client, kinds: KindMap, fence: Fence, clock: Clock, pulse: Pulse, meters: Meters | None = None) -> None:
+        """``fence`` is told when a set is gone for good; ``pulse`` beats when there is a report to take; ``meters`` measure the queue."""
         self._fence = fence
         self._clock = clock
         self._drift = Drift(client, self._drifted)
         self._applier = Applier(client, kinds, self._drift)
         self._wanted: dict[str, _Wanted] = {}
-        self._queue = WorkQueue(clock, "desired")
+        self._queue = WorkQueue(clock, "desired", meters)
+        self._enforced = self._repairs = 0
         self._reports: dict[str, pb.DesiredResult] = {}
         self._pulse = pulse
 
@@ -93,13 +96,20 @@ class Enforcer:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        return {"sets": len(self._wanted), "reports": len(self._reports), **self._drift.statistics(), **self._queue.statistics()}
+        counted = {"sets": len(self._wanted), "reports": len(self._reports), "enforced": self._enforced, "repairs": self._repairs}
+        return {**counted, **self._drift.statistics(), **self._queue.statistics()}
+
+    def outcomes(self) -> Counter[int]:
+        """How many objects there are by what became of them when they were last enforced."""
+        reports = [wanted.report for wanted in self._wanted.values() if wanted.report is not None]
+        return Counter(each.outcome for report in reports for each in report.objects)
 
     def _drifted(self, name: str) -> None:
         wanted = self._wanted.get(name)
         if wanted is None or wanted.state.remove:
             self._queue.add_after(name, GATHER_SECONDS)  # what we waited for is gone
         else:
+            self._repairs += wanted.repairs.due is None  # what drifts before a repair begins is repaired by the same one
             self._queue.add_after(name, wanted.repairs.wait(self._clock.monotonic()))
 
     async def _work(self) -> None:
@@ -121,6 +131,7 @@ class Enforcer:
                 self._report(wanted, _broken(wanted.state, error))
             else:
                 self._queue.done(name)
+                self._enforced += 1
                 self._settle(wanted, report)
 
     def _settle(self, wanted: _Wanted, report: pb.DesiredResult) -> None:

@@ -170,6 +170,10 @@ class InventoryWatch:
             kind=pb.ResourceKind(group=kind[0], plural=kind[1]), namespace=namespace, name=name, object=dumps(obj) if obj else b""
         )
 
+    def objects(self) -> dict[KindName, int]:
+        """How many objects of each kind are known."""
+        return {kind: informer.statistics()["objects"] for kind, informer in self._informers.items()}
+
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
         held = sum(informer.statistics()["objects"] for informer in self._informers.values())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from skerry.agent import identity as identities
+from skerry.agent import metrics
 from skerry.agent.discovery import KindMap
 from skerry.agent.enforce import Enforcer
 from skerry.agent.identity import Identity
@@ -35,8 +37,10 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
+from skerry.kit.metrics import Page
 from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
+from skerry.runtime.meters import Meters
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.rules import Fence, digest_of
@@ -57,7 +61,8 @@ class AgentSettings:
     """How an agent runs: the cluster it serves, where it keeps its identity, and how it registers the first time.
 
     It is kept in ``folder``, or in the cluster itself where that is None. Whatever is dialled, is dialled through ``proxy``, an HTTP
-    proxy's URL that may carry a user name and a password.
+    proxy's URL that may carry a user name and a password. ``metrics_address`` is where the agent shows its metrics, as HOST:PORT;
+    empty: nowhere.
     """
 
     target: Connection
@@ -66,6 +71,7 @@ class AgentSettings:
     server_ca: bytes = b""
     token: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
+    metrics_address: str = ""
 
     def keeper(self, client: Client) -> Keeper:
         """What keeps the identity; ``client`` reaches the cluster."""
@@ -91,7 +97,8 @@ class Agent:
         kinds, pulse = KindMap(client), Pulse()
         self._proxy = ProxyAgent(settings.target)
         self._inventory = InventoryWatch(client, kinds, clock)
-        self._enforcer = Enforcer(client, kinds, self._fence, clock, pulse)
+        self._meters = Meters()
+        self._enforcer = Enforcer(client, kinds, self._fence, clock, pulse, self._meters)
         self._parts = Parts(
             enforcer=self._enforcer,
             inventory=self._inventory,
@@ -222,20 +229,36 @@ class Agent:
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """Counters for people and metrics."""
+        heartbeats = self._parts.said["heartbeat"]
         return {
-            "agent": {"sessions": self._sessions, "connected": int(self.connected.is_set())},
+            "agent": {"sessions": self._sessions, "connected": int(self.connected.is_set()), "heartbeats": heartbeats},
             "enforcer": self._enforcer.statistics(),
             "inventory": self._inventory.statistics(),
             "proxy": self._proxy.statistics(),
         }
+
+    def page(self) -> Page:
+        """What the agent shows of itself to Prometheus."""
+        return metrics.page(
+            metrics.Sources(
+                statistics=self.statistics,
+                outcomes=self._enforcer.outcomes,
+                inventory=self._inventory.objects,
+                certificates=lambda: {"agent": self._identity.certificate, "roots": self._identity.bundle},
+                reachable=lambda: not self._problem,
+                answered=self._client.answered,
+                meters=self._meters,
+            )
+        )
 
 
 async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
     """Register if that was not done yet, then serve until cancelled; raises ApiError if registration is refused."""
     clock = clock or SystemClock()
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
-        identity = await _identity(settings, client, clock)
-        await Agent(identity, settings, client, clock).run()
+        agent = Agent(await _identity(settings, client, clock), settings, client, clock)
+        async with metrics.served(settings.metrics_address, agent.page()) if settings.metrics_address else nullcontext():
+            await agent.run()
 
 
 async def _identity(settings: AgentSettings, client: HttpClient, clock: Clock) -> Identity:

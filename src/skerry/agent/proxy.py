@@ -36,7 +36,7 @@ class ProxyAgent:
         """``connection`` reaches the cluster's API."""
         self._connection = connection
         self._session: aiohttp.ClientSession | None = None
-        self._calls = 0
+        self._calls = self._running = 0
 
     async def close(self) -> None:
         """Close every connection to the cluster."""
@@ -55,6 +55,13 @@ class ProxyAgent:
     async def serve(self, stub: Any, call_id: str) -> None:
         """Open the stream of one call and serve it to its end; raises AioRpcError where the stream breaks."""
         self._calls += 1
+        self._running += 1
+        try:
+            await self._serve(stub, call_id)
+        finally:
+            self._running -= 1
+
+    async def _serve(self, stub: Any, call_id: str) -> None:
         upward: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         body: Pipe[bytes] = Pipe(WINDOW)
         await upward.put(pb.ProxyRequest(opened=pb.ProxyOpened(call=call_id)))
@@ -104,7 +111,7 @@ class ProxyAgent:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        return {"calls": self._calls}
+        return {"calls": self._calls, "running": self._running}
 
 
 def _text(value: str) -> str:

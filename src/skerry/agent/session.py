@@ -7,8 +7,9 @@ and messages carried. Everything that outlives a session belongs to the agent (`
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -62,6 +63,8 @@ class Parts:
     welcomed: Callable[[str], None]
     leave: Callable[[], Awaitable[str]]
     """Takes everything away, itself last; returns what kept it from that, empty: the agent ends."""
+    said: Counter[str] = field(default_factory=Counter)
+    """How often each kind of message was sent."""
 
 
 class Gone(Exception):
@@ -124,6 +127,7 @@ class Session:
         parts = self._parts
         match step:
             case Say(message):
+                parts.said[message.WhichOneof("message") or ""] += 1
                 self._outbox.say(message)
             case Welcomed(session):
                 parts.welcomed(session)

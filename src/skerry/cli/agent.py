@@ -41,6 +41,10 @@ def agent(  # noqa: PLR0913, PLR0917 every argument is an option
     proxy: Annotated[
         str, typer.Option("--proxy", envvar="SKERRY_PROXY", help="HTTP proxy (http://USER:PASSWORD@HOST:PORT) through which it dials.")
     ] = "",
+    metrics_address: Annotated[
+        str,
+        typer.Option("--metrics-address", help="HOST:PORT at which /metrics and /healthz are served, without TLS; nowhere if left out."),
+    ] = "",
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the agent of a cluster: it dials out to Skerry and serves until it is stopped, or its cluster is detached."""
@@ -57,9 +61,12 @@ def agent(  # noqa: PLR0913, PLR0917 every argument is an option
     folder = None if in_cluster or keep_in_cluster else data or Path(".skerry-agent")
     if folder is not None and not (folder / FILE).exists() and not (server and token and server_ca):
         raise typer.BadParameter("this agent has not registered yet: give --server, --server-ca and --token (see `skerry token`)")
+    if metrics_address and not metrics_address.rpartition(":")[2].isdecimal():
+        raise typer.BadParameter("must be HOST:PORT", param_hint="--metrics-address")
     try:
         ca = server_ca.read_bytes() if server_ca else b""
-        asyncio.run(_until_stopped(run(AgentSettings(_target(kubeconfig), folder, server, ca, token, proxy))))
+        settings = AgentSettings(_target(kubeconfig), folder, server, ca, token, proxy, metrics_address)
+        asyncio.run(_until_stopped(run(settings)))
     except (BadConnection, ApiError, OSError) as error:
         fail(error)
 

@@ -67,6 +67,8 @@ class HttpClient:
         self._tls = connection.tls()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self.answered: dict[tuple[str, int], int] = {}
+        """How many requests were answered, by method and code."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -189,6 +191,8 @@ class HttpClient:
                 server_hostname=self.connection.server_name or None,
                 allow_redirects=False,  # a redirect would carry the credentials to somebody else
             ) as response:
+                answer = (method, response.status)
+                self.answered[answer] = self.answered.get(answer, 0) + 1
                 yield response
 
     def renew(self, connection: Connection) -> None:

@@ -19,15 +19,17 @@ from skerry.access.audit import AuditFile
 from skerry.access.authentication import Tokens
 from skerry.access.tokens import TokenFileError
 from skerry.apiserver.http import Door
+from skerry.apiserver.protocol import Application
 from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import render
-from skerry.compose.assembly import assembled
+from skerry.compose.assembly import KUBERNETES_VERSION, assembled
 from skerry.compose.database import opened, replica
 from skerry.compose.encryption import encrypted, offer_keys
 from skerry.compose.link import Options, controllers, free_shares, gateway
+from skerry.compose.metrics import Calls, Sources, offer_metrics
 from skerry.compose.restoring import offer_restore
 from skerry.compose.settings import ServerSettings
 from skerry.compose.statistics import offer_statistics
@@ -38,6 +40,7 @@ from skerry.gateway.registration import OneTimeTokens, Registration
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.kinds import apitoken
+from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.collection import collect_in_between
@@ -51,7 +54,7 @@ from skerry.pki.tls import server_context
 from skerry.restapi.request import Receive
 from skerry.restapi.response import Send
 from skerry.restapi.server import ApiServer
-from skerry.runtime import events
+from skerry.runtime import events, meters
 from skerry.runtime.events import EVENTS
 from skerry.runtime.expiry import expire
 from skerry.runtime.garbage import GarbageCollector
@@ -121,7 +124,7 @@ def _own(folder: Path) -> None:
 @contextlib.asynccontextmanager
 async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, keys: _Keys, clock: Clock) -> AsyncIterator[Running]:
     """Open the door, and run what belongs to the server."""
-    shown = _bracketed("127.0.0.1" if settings.everywhere else settings.host)
+    shown, measured = _bracketed("127.0.0.1" if settings.everywhere else settings.host), meters.measure_here()
     front = _Front(api, ProxyCalls(Routes()))
     tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
     door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
@@ -143,9 +146,22 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         link = await stack.enter_async_context(
             gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, clock, options)
         )
-        lag = LoopLag()
+        lag, shares = LoopLag(), set[int]()
         parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
         offer_statistics(api, settings, parts, link)
+        sources = Sources(
+            audit=audit,
+            door=door.statistics,
+            link=link.statistics,
+            proxies=front.proxies.statistics,
+            phases=link.phases,
+            calls=front.calls,
+            lag=lag,
+            shares=shares,
+            answered=client.answered,
+            meters=measured,
+        )
+        offer_metrics(api, settings, KUBERNETES_VERSION, sources)
         tokens = OneTimeTokens(client, clock)
         front.open(
             link.relays,
@@ -160,7 +176,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         owner.spawn(GarbageCollector(client).run(), "garbage")
         owner.spawn(expire(client, EVENTS, events.over, clock), "events")
         owner.spawn(expire(client, API_TOKENS, apitoken.over, clock), "tokens")
-        owner.spawn(controllers(client, clock), "controllers")
+        owner.spawn(controllers(client, clock, shares), "controllers")
         admin = connection(keys.admin(clock.now()))
         log.info("serving", address=address, data=str(settings.data))
         yield Running(settings, address, admin, api, client, keys.external.bundle, link.address)
@@ -218,6 +234,7 @@ class _Front:
 
     def __init__(self, api: ApiServer, proxies: ProxyCalls) -> None:
         self.proxies = proxies
+        self.calls = Calls()
         self._api = api
         self._front: Front | None = None
 
@@ -226,7 +243,27 @@ class _Front:
         self._front = Front(self._api, self.proxies, relays, registration, attaching)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        await (self._front or self._api)(scope, receive, send)
+        app = self._front or self._api
+        if scope["path"].startswith(PROXY_PREFIX):
+            await self._counted(app, scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    async def _counted(self, app: Application, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a call to a cluster, and count it by what it was answered with."""
+        code = 0
+
+        async def sent(message: MutableMapping[str, Any]) -> None:
+            nonlocal code
+            code = message.get("status", code)
+            await send(message)
+
+        self.calls.running += 1
+        try:
+            await app(scope, receive, sent)
+        finally:
+            self.calls.running -= 1
+            self.calls.ended(code)
 
 
 def _bracketed(host: str) -> str:

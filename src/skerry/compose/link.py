@@ -7,6 +7,7 @@ that whatever a former owner still sends is refused at the far end.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from skerry.gateway.subscription import subscription
 from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.machinery.resource import Json
@@ -53,6 +55,8 @@ class Link:
     holders: Callable[[], dict[str, int]]
     """How many agents each server holds, over all servers, by identity."""
     statistics: Callable[[], dict[str, int]]
+    phases: Callable[[], dict[str, int]]
+    """How many management clusters with an agent there are, by phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,14 @@ async def gateway(
                 ]
                 for part in (*parts, *((presence,) if presence else ())):
                     owner.spawn(part.run(), f"gateway/{type(part).__name__}")
-                yield Link(routes, relays, address, health.holders, lambda: {**servicer.statistics(), **relays.statistics()})
+                yield Link(
+                    routes,
+                    relays,
+                    address,
+                    health.holders,
+                    lambda: {**servicer.statistics(), **relays.statistics()},
+                    lambda: _phases(subjects.managements),
+                )
         finally:
             routes.end_all()
             await relays.close()
@@ -198,18 +209,32 @@ async def _listening(servicer: LinkServer, options: Options, shown: Callable[[],
         await server.stop(grace=1)
 
 
+PHASES = ("Connected", "Deleting", "Disconnected", "Pending")
+
+
+def _phases(managements: Informer) -> dict[str, int]:
+    found = Counter(
+        str((each.get("status") or {}).get("phase") or "Pending") for each in managements.all() if each["metadata"]["name"] not in BUILTIN
+    )
+    return {**dict.fromkeys(PHASES, 0), **found}
+
+
 async def free_shares(client: HttpClient) -> None:
     """Take the controllers' shares from holders that are known to be gone."""
     await bury_all(client, SYSTEM_NAMESPACE)
 
 
-async def controllers(client: HttpClient, clock: Clock) -> None:
-    """Run the controllers for the management clusters that fall to this process, until cancelled."""
+async def controllers(client: HttpClient, clock: Clock, shares: set[int]) -> None:
+    """Run the controllers for the management clusters that fall to this process, until cancelled; ``shares`` are those of the moment."""
 
     async def run(holding: Holding) -> None:
-        async with TaskOwner("controllers") as owner:
-            owner.spawn(PlacesController(client, holding=holding, clock=clock).run(), "places")
-            owner.spawn(MirrorController(client, holding=holding, clock=clock).run(), "mirror")
-            await ClusterController(client, holding=holding, clock=clock).run()
+        shares.update(holding.epochs)
+        try:
+            async with TaskOwner("controllers") as owner:
+                owner.spawn(PlacesController(client, holding=holding, clock=clock).run(), "places")
+                owner.spawn(MirrorController(client, holding=holding, clock=clock).run(), "mirror")
+                await ClusterController(client, holding=holding, clock=clock).run()
+        finally:
+            shares.clear()
 
     await work_on_shares(client, SYSTEM_NAMESPACE, clock, run)

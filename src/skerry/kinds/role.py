@@ -6,7 +6,7 @@ writes them and nobody else may (``access/builtin.py`` holds their rules).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from msgspec import field
@@ -22,13 +22,21 @@ VERBS = (*ALL_VERBS, "bind", "escalate", "*")
 """What a rule may allow. ``bind`` and ``escalate`` let somebody grant what he does not have himself."""
 
 
-class RoleRule(Shape):
-    """What may be done to which resources."""
+PATH_VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "*")
+"""What a rule about paths may allow."""
 
-    api_groups: Annotated[list[str], doc("API groups; an empty name is the core group, `*` any.", min_length=1)]
-    resources: Annotated[list[str], doc("Resources by their plural, `clusters/status` for a subresource, `*` for any.", min_length=1)]
+
+class RoleRule(Shape):
+    """What may be done: to which resources, or with which paths that are none."""
+
     verbs: Annotated[list[str], doc("What may be done, `*` for anything.", min_length=1)]
+    api_groups: Annotated[list[str], doc("API groups; an empty name is the core group, `*` any.")] = []
+    resources: Annotated[list[str], doc("Resources by their plural, `clusters/status` for a subresource, `*` for any.")] = []
     resource_names: Annotated[list[str], doc("Only objects of these names; all if empty.")] = []
+    non_resource_urls: Annotated[
+        list[str],
+        doc("Paths that are no resource, such as /metrics, `/skerry/*` for all that begin so; bound on the organization or of no use."),
+    ] = field(default_factory=list, name="nonResourceURLs")
 
 
 class RoleSpec(Shape):
@@ -52,12 +60,25 @@ def known_verbs(look: Look) -> Sequence[Cause]:
 
 def rule_causes(rules: Sequence[Json], path: str) -> list[Cause]:
     """What is wrong with rules beyond their schema."""
-    return [
-        causes.not_supported(f"{path}[{index}].verbs[{place}]", verb, VERBS)
-        for index, rule in enumerate(rules)
-        for place, verb in enumerate(rule.get("verbs") or ())
-        if verb not in VERBS
-    ]
+    return [cause for index, rule in enumerate(rules) for cause in _wrong(rule, f"{path}[{index}]")]
+
+
+def _wrong(rule: Json, path: str) -> Iterator[Cause]:
+    """A rule is about resources or about paths, in full, and says what may be done with them."""
+    urls = rule.get("nonResourceURLs") or ()
+    known = PATH_VERBS if urls else VERBS
+    for place, verb in enumerate(rule.get("verbs") or ()):
+        if verb not in known:
+            yield causes.not_supported(f"{path}.verbs[{place}]", verb, known)
+    if urls and any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
+        yield causes.invalid(f"{path}.nonResourceURLs", urls, "rules cannot apply to both regular resources and non-resource URLs")
+    for place, url in enumerate(urls):
+        if not (url == "*" or url.startswith("/")) or "*" in url[:-1]:
+            yield causes.invalid(f"{path}.nonResourceURLs[{place}]", url, "must begin with a slash, and may have a * at its end")
+    if not urls and not rule.get("apiGroups"):
+        yield causes.required(f"{path}.apiGroups", "resource rules must supply at least one api group")
+    if not urls and not rule.get("resources"):
+        yield causes.required(f"{path}.resources", "resource rules must supply at least one resource")
 
 
 def _rules(obj: Json) -> int:

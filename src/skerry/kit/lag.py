@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
+from skerry.kit.measure import Histogram
+
 TICK = 0.020
 """Seconds between ticks: short beside the 50 ms that nobody may hold the loop, and a thousandth of a core."""
 
@@ -21,7 +23,8 @@ class LoopLag:
 
     def __init__(self) -> None:
         """Nothing is seen before ``run``."""
-        self._counts = [0] * (len(BOUNDS) + 1)
+        self.lateness = Histogram([bound / 1000 for bound in BOUNDS])
+        """In seconds."""
         self._worst = 0.0
 
     async def run(self) -> None:
@@ -35,10 +38,9 @@ class LoopLag:
     def saw(self, late: float) -> None:
         """Count one lateness, in milliseconds."""
         self._worst = max(self._worst, late)
-        place = next((index for index, bound in enumerate(BOUNDS) if late <= bound), len(BOUNDS))
-        self._counts[place] += 1
+        self.lateness.observe(max(late, 0.0) / 1000)
 
     def statistics(self) -> dict[str, int]:
         """Ticks by lateness, and the worst one in milliseconds."""
         names = [*(f"within_{bound}_ms" for bound in BOUNDS), f"over_{BOUNDS[-1]}_ms"]
-        return {**dict(zip(names, self._counts, strict=True)), "worst_ms": round(self._worst)}
+        return {**dict(zip(names, self.lateness.counts, strict=True)), "worst_ms": round(self._worst)}

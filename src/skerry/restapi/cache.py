@@ -225,6 +225,7 @@ class ResourceCache:
         self._window_bytes = 0
         self._limit = window_bytes
         self.watchers: set[Watcher] = set()
+        self.sent = 0  # events, to all watchers together
         self._closed = False
         self._called = 0.0
         self._calling: asyncio.TimerHandle | None = None
@@ -304,4 +305,10 @@ class ResourceCache:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        return {"objects": len(self.rows), "events": len(self._window), "bytes": self._window_bytes, "watchers": len(self.watchers)}
+        return {
+            "objects": len(self.rows),
+            "events": len(self._window),
+            "bytes": self._window_bytes,
+            "watchers": len(self.watchers),
+            "sent": self.sent,
+        }

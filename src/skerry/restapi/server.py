@@ -55,12 +55,15 @@ from skerry.restapi.response import Response, Send, json_response
 from skerry.restapi.reviews import Asker, review
 from skerry.restapi.routes import Target, target, verb
 from skerry.restapi.status import code_of, failure
+from skerry.restapi.tally import READS, Tally
 from skerry.store.contract import Guard, Key, Store, StoreError, StoreFull, StoreUnavailable
 from skerry.store.sealing import CannotOpen
 
 Json = dict[str, Any]
 Handler = Callable[[Call], Awaitable[Response]]
 Answerer = Callable[[], Awaitable[Json]]
+PageWriter = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""Writes a page for an Accept header; returns it with its content type."""
 
 HANDLERS: Mapping[str, Handler] = {
     "get": reads.get,
@@ -110,6 +113,8 @@ class ApiServer:
         self.trouble: Callable[[], str] = str
         """Tells what keeps a server that runs from being ready; empty if nothing does."""
         self.offered: dict[tuple[str, str], Answerer] = {}
+        self.pages: dict[str, PageWriter] = {}
+        self.tally = Tally(registry)
 
     def heed(self, admission: Admission, learners: Mapping[str, Learner]) -> None:
         """Before running: ask an admission about every write, and tell learners of every change of their kinds."""
@@ -144,6 +149,10 @@ class ApiServer:
         """Answer a path that is no resource with a document, to callers whom a rule allows the path."""
         self.offered[method, path] = answerer
 
+    def offer_page(self, path: str, write: PageWriter) -> None:
+        """Answer a path that is no resource with a text, to callers whom a rule allows the path."""
+        self.pages[path] = write
+
     async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None], guard: Guard | None = None) -> None:
         """Upsert latest values by (namespace, name); None removes. For components of this installation. Raises Outdated."""
         stored = {
@@ -162,8 +171,22 @@ class ApiServer:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, receive, self.crowd.bodies)
+        asked, monotonic, here = [unknown(request)], self.parts.clock.monotonic, self.tally.here
+        began, reads, code, streams = monotonic(), request.method in READS, 0, False
+        here[reads] += 1
+        try:
+            response = await self._respond(request, asked)
+            code, streams = response.code, response.gone is not None
+            here[reads] -= streams  # a watch is not waited for
+            await self._send(response, request, receive, send)
+        finally:
+            here[reads] -= not streams
+            if code:
+                self.tally.ended(asked[0], request.header(b"content-type"), code, monotonic() - began)
+
+    async def _respond(self, request: Request, asked: list[Attributes]) -> Response:
+        """The answer to a request, whatever goes wrong."""
         request_id = new_id()
-        asked = [unknown(request)]
         warnings: list[str] = []
         try:
             await self.callers.identify(request, asked)
@@ -189,7 +212,7 @@ class ApiServer:
             (b"audit-id", request_id.encode()),
             *warning_headers(warnings),
         ]
-        await self._send(response, request, receive, send)
+        return response
 
     async def _send(self, response: Response, request: Request, receive: Receive, send: Send) -> None:
         gzip_accepted = "gzip" in request.header(b"accept-encoding")
@@ -224,7 +247,7 @@ class ApiServer:
             raise NotFound
         if resource.create_only:
             return await self._review(request, resource, user, action, warnings)
-        call = self._call(request, resource, found, action, opts, user)
+        call = _call(self.parts, request, resource, found, action, opts, user)
         call.warnings = warnings
         call.sight = decision.sight
         _end_with_credential(call)
@@ -234,27 +257,6 @@ class ApiServer:
             return await self.crowd.answer((SCALING if call.subresource == "scale" else HANDLERS)[action], call)
         finally:
             asked[0] = attributes._replace(name=call.name if action == "create" else found.name)
-
-    def _call(self, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
-        allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
-        if found.subresource and found.subresource not in subresources(resource):
-            raise NotFound if is_built_in(resource) else not_found(resource.plural, resource.group, found.name)
-        if resource.namespaced and not found.namespace and request.method not in {"GET", "HEAD"}:
-            raise NotFound
-        if not found.name and request.method in {"PUT", "PATCH"}:
-            raise BadRequest("name must be provided")
-        if action not in allowed:
-            if action == "deletecollection" or (found.subresource and is_built_in(resource)):
-                raise MethodNotAllowed(NO_METHOD)
-            about = Subject("", resource.group, resource.plural)
-            qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-            asked = "create" if request.method == "POST" else action
-            raise MethodNotAllowed(
-                f'{asked} is not supported on resources of kind "{qualified}"',
-                subject=about,
-            )
-        accepted = form(request.header(b"accept"))
-        return Call(self.parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 
     async def _authorize(self, attributes: Attributes) -> Decision:
         """Decide, by everything that was acknowledged before; raises Forbidden."""
@@ -293,6 +295,9 @@ class ApiServer:
         path = request.path.rstrip("/") or "/"
         if (offered := self.offered.get((request.method, path))) is not None:
             return json_response(await offered())
+        if request.method in READS and (page := self.pages.get(path)) is not None:
+            text, media = await page(request.header(b"accept"))
+            return Response(text, media=media.encode())
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(NO_METHOD) if path.startswith(("/api", "/openapi", "/version")) else NotFound
         if path in HEALTH:
@@ -326,6 +331,29 @@ class ApiServer:
             "aside": self.parts.aside.statistics(),
             "crowd": self.crowd.statistics(),
         }
+
+
+def _call(parts: Parts, request: Request, resource: Resource, found: Target, action: str, opts: Any, user: User) -> Call:
+    """The call that a request makes, if it can be made at all; raises what the caller is told."""
+    allowed = subresources(resource).get(found.subresource, []) if found.subresource else resource.verbs
+    if found.subresource and found.subresource not in subresources(resource):
+        raise NotFound if is_built_in(resource) else not_found(resource.plural, resource.group, found.name)
+    if resource.namespaced and not found.namespace and request.method not in {"GET", "HEAD"}:
+        raise NotFound
+    if not found.name and request.method in {"PUT", "PATCH"}:
+        raise BadRequest("name must be provided")
+    if action not in allowed:
+        if action == "deletecollection" or (found.subresource and is_built_in(resource)):
+            raise MethodNotAllowed(NO_METHOD)
+        about = Subject("", resource.group, resource.plural)
+        qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+        asked = "create" if request.method == "POST" else action
+        raise MethodNotAllowed(
+            f'{asked} is not supported on resources of kind "{qualified}"',
+            subject=about,
+        )
+    accepted = form(request.header(b"accept"))
+    return Call(parts, request, resource, action, found.namespace, found.name, found.subresource, opts, accepted, user)
 
 
 def _end_with_credential(call: Call) -> None:

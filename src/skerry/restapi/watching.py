@@ -85,6 +85,7 @@ class _Stream:
 
     def __init__(self, call: Call, watcher: Watcher, start: int) -> None:
         self._call = call
+        self._cache = call.cache
         self._watcher = watcher
         self._revision = start
         seconds = call.options.timeout
@@ -136,6 +137,7 @@ class _Stream:
         return self._frame(kind, item)
 
     def _frame(self, kind: str, item: Item) -> bytes:
+        self._cache.sent += 1
         form = self._call.form
         if self._rows is not None:
             row = self._rows.row(item, self._call.parts.clock.now().timestamp())

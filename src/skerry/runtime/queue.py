@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock
+from skerry.runtime.meters import Meters, here
 
 
 @dataclass
@@ -33,12 +34,13 @@ def statistics() -> dict[str, dict[str, int]]:
 class WorkQueue:
     """Keys that want work."""
 
-    def __init__(self, clock: Clock, name: str = "queue") -> None:
-        """``name`` is for statistics."""
+    def __init__(self, clock: Clock, name: str = "queue", meters: Meters | None = None) -> None:
+        """``name`` is for statistics; it is measured by ``meters``, or by those of the part of the process that makes it."""
         self.name = name
+        self._meter = (meters or here()).of(name)
         self._clock = clock
-        self._ready: OrderedDict[str, None] = OrderedDict()
-        self._working: set[str] = set()
+        self._ready: OrderedDict[str, float] = OrderedDict()  # since when
+        self._working: dict[str, float] = {}  # since when
         self._again: set[str] = set()
         self._later: list[tuple[float, int, str]] = []
         self._due: dict[str, float] = {}
@@ -47,6 +49,7 @@ class WorkQueue:
         self._wake = asyncio.Event()
         self._done = 0
         self._failed = 0
+        self._meter.serve(self)
         _alive.add(self)
 
     def add(self, key: str) -> None:
@@ -54,8 +57,9 @@ class WorkQueue:
         self._due.pop(key, None)
         if key in self._working:
             self._again.add(key)
-        else:
-            self._ready[key] = None
+        elif key not in self._ready:
+            self._ready[key] = self._clock.monotonic()
+            self._meter.adds += 1
             self._wake.set()
 
     def add_after(self, key: str, seconds: float) -> None:
@@ -72,8 +76,9 @@ class WorkQueue:
         while True:
             self._promote()
             if self._ready:
-                key, _ = self._ready.popitem(last=False)
-                self._working.add(key)
+                key, since = self._ready.popitem(last=False)
+                now = self._working[key] = self._clock.monotonic()
+                self._meter.waited.observe(now - since)
                 return key
             self._wake.clear()
             timeout = self._later[0][0] - self._clock.monotonic() if self._later else None
@@ -99,17 +104,29 @@ class WorkQueue:
     def failed(self, key: str) -> float:
         """The work on a key failed; it comes back after a while, which is returned."""
         self._failed += 1
+        self._meter.retries += 1
         delay = self._failures.setdefault(key, _Failures()).backoff.next()
         self._release(key)
         self.add_after(key, delay)
         return delay
 
     def _release(self, key: str) -> None:
-        self._working.discard(key)
+        since = self._working.pop(key, None)
+        if since is not None:
+            self._meter.worked.observe(self._clock.monotonic() - since)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
         self._wake.set()
+
+    def waiting(self) -> int:
+        """How many keys are ready."""
+        return len(self._ready)
+
+    def working(self) -> list[float]:
+        """How long each key that is worked on has been, in seconds."""
+        now = self._clock.monotonic()
+        return [now - since for since in self._working.values()]
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
