@@ -40,7 +40,7 @@ from skerry.tunnel.session import HEARTBEAT_SECONDS, AgentSession
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
 
-FEATURES = ("heartbeat-ack", "listings", "trust")
+FEATURES = ("heartbeat-ack", "listings", "trust", "upgrade")
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 
 log = get("agent.main")

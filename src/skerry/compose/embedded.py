@@ -37,6 +37,7 @@ from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
 from skerry.kinds import apitoken
+from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.collection import collect_in_between
@@ -123,7 +124,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
     shown = _bracketed("127.0.0.1" if settings.everywhere else settings.host)
     front = _Front(api, ProxyCalls(Routes()))
     tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
-    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
+    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches, upgrades=PROXY_PREFIX)
     async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
         address = f"https://{shown}:{door.port}"
 
