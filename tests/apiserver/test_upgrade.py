@@ -120,16 +120,15 @@ async def test_what_the_client_said_before_his_end_arrives_before_it_even_if_nob
             heard.extend(chunk)
         gone.set()
 
-    async with served(late) as server:
-        async with calling(server) as caller:
-            await switch(caller)
-            await caller.send(b"last words" * 1000)
-            caller.writer.close()
-            await asyncio.sleep(0.1)
+    async with served(late) as server, calling(server) as caller:
+        await switch(caller)
+        await caller.send(b"last words" * 40_000)
+        caller.writer.close()
+        await asyncio.sleep(0.2)
         left.set()
         async with asyncio.timeout(60):
             await gone.wait()
-    assert bytes(heard) == b"last words" * 1000
+    assert bytes(heard) == b"last words" * 40_000
 
 
 async def test_what_the_application_said_before_its_end_arrives_before_it() -> None:
