@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -268,3 +269,17 @@ def test_every_command_of_the_page_works_in_its_order(site: Site, tmp_path: Path
     said = site.asked.shell("\n".join(("set -e", f"export KUBECONFIG={tmp_path}/config TOKEN={token}", *commands)), tmp_path)
     assert "Linux" in said
     assert (site.node.work / "notes.txt").read_text() == "hello\n"
+
+
+def test_a_server_that_stops_does_not_wait_for_shells_and_after_that_they_open_again(site: Site) -> None:
+    kubectl, over = site.kubectl(), site.node.work / "over too"
+    with kubectl.running("exec", "-i", "web", "--", "sh", "-c", "echo on; cat; touch 'over too'") as shell:
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "on\n"
+        began = time.monotonic()
+        assert site.asked.stop() == 0
+        assert time.monotonic() - began < 8, "less than running requests get to finish"
+        assert shell.wait(60) != 0
+        eventually(over.exists, 60)
+    site.asked.start()
+    eventually(lambda: kubectl("exec", "web", "--", "true").code == 0, 120)
