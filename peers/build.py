@@ -72,6 +72,11 @@ GROUPS = (
         stamp=_stamp("v1.33.5"),
     ),
     Group(
+        name="kubelet",
+        programs={"kubelet": "."},
+        minutes=1,
+    ),
+    Group(
         name="clusterapi",
         programs={
             "capi-core": f"{CAPI}/core",

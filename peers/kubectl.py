@@ -13,8 +13,11 @@ empty but for PATH.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peers.processes import clean_environment
 from peers.programs import program
@@ -32,10 +35,13 @@ class Ran:
 class Kubectl:
     """A kubectl bound to one kubeconfig; call it with arguments. Raises PeerMissing where it is not built."""
 
-    def __init__(self, kubeconfig: Path, home: Path, *, group: str = "kubernetes") -> None:
-        """``home`` is made if missing and belongs to this kubectl; ``group`` is ``kubernetes`` or ``kubectl-older``."""
+    def __init__(self, kubeconfig: Path, home: Path, *, group: str = "kubernetes", **settings: str) -> None:
+        """``home`` is made if missing and belongs to this kubectl; ``group`` is ``kubernetes`` or ``kubectl-older``.
+
+        ``settings`` are variables of its environment.
+        """
         self._program = program(group, "kubectl")
-        self._environment = clean_environment(home, KUBECONFIG=str(kubeconfig))
+        self._environment = clean_environment(home, KUBECONFIG=str(kubeconfig), **settings)
         self._home = home
         home.mkdir(parents=True, exist_ok=True)
 
@@ -52,3 +58,14 @@ class Kubectl:
             check=False,
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run one command until the block is left, with pipes to and from it; what it says of trouble is among its output."""
+        command = [str(self._program), *arguments]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, text=True, env=self._environment, cwd=self._home, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()

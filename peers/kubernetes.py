@@ -11,7 +11,7 @@ and ``outsider`` (known to the server, bound to nothing). Authorization is RBAC.
 By default etcd skips fsync, which tests do not need; ``durable=True`` is for benchmarks, where
 our side pays for fsync too. ``controllers`` names the parts of kube-controller-manager to run
 beside it: without them a namespace is never emptied and nothing is garbage-collected. There
-are no nodes: nothing here runs a container.
+are no nodes: nothing here runs a container (``kubelet.py`` makes one that seems to).
 
 ``python -m peers.kubernetes`` runs one in the foreground and prints its kubeconfig.
 """
@@ -117,6 +117,7 @@ class Kubernetes:
             "service-account-signing-key-file": private,
             "service-cluster-ip-range": "10.0.0.0/24",
             "shutdown-delay-duration": "0s",
+            "kubelet-preferred-address-types": "InternalIP",  # where there are nodes (kubelet.py), nobody resolves their names
         }
         if self._unlimited:
             flags |= {"max-requests-inflight": "4000", "max-mutating-requests-inflight": "2000"}

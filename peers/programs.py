@@ -16,7 +16,7 @@ class PeerMissing(RuntimeError):
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all groups: ``kubernetes``, ``kubectl-older``, ``clusterapi``."""
+    """Return the names of all groups: ``kubernetes``, ``kubectl-older``, ``kubelet``, ``clusterapi``."""
     return tuple(group.name for group in GROUPS)
 
 

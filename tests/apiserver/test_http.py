@@ -129,7 +129,8 @@ async def test_the_holder_of_a_certificate_is_told_with_every_request_of_the_con
         for _ in range(3):
             _, told = await caller.ask()
             assert (told["name"], told["groups"], told["der"] > 300) == ("admin", ["g1", "g2"], True)
-        assert server.statistics() == {"connections": 1, "running": 0, "requests": 3, "refused": 0, "failed_handshakes": 0}
+        counts = {"connections": 1, "running": 0, "upgraded": 0, "requests": 3, "refused": 0, "failed_handshakes": 0}
+        assert server.statistics() == counts
 
 
 async def test_two_connections_are_two_callers() -> None:

@@ -29,6 +29,7 @@ from skerry.gateway.registration import OneTimeTokens, Registration
 from skerry.gateway.routes import Route, Routes
 from skerry.kinds import catalogue
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
+from skerry.kinds.managementcluster import PROXY_PREFIX
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock
 from skerry.machinery.errors import NotFound
@@ -153,6 +154,9 @@ class Wire:
 
 class Fleet:
     """One installation."""
+
+    app: Front
+    """What answers at the front door, for tests that want a door of another kind."""
 
     def __init__(
         self, api: ApiServer, client: HttpClient, link: Link, front: str, authority: Authority, folder: Path, records: list[Record]
@@ -280,9 +284,10 @@ async def _gated(
         tokens = OneTimeTokens(client, clock)
         registration = Registration(tokens, authority, link.address, clock)
         app = Front(api, proxies, link.relays, registration, Attaching(client, tokens, b"the front door's root", "skerry:test"))
-        front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30))
+        front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30), upgrades=PROXY_PREFIX)
         async with front.open():
             made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, records)
+            made.app = app
             async with made.wire.open():
                 yield made
 

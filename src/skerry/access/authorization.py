@@ -68,8 +68,8 @@ COMPONENT_RULES: Mapping[str, Sequence[Rule]] = {
 }
 
 
-PROXY_VERBS = {"post": "create", "put": "update", "patch": "patch", "delete": "delete"}
-"""What a method at a cluster's API is to a rule; every other one reads."""
+PROXY_VERBS = {"post": "create", "connect": "create", "put": "update", "patch": "patch", "delete": "delete"}
+"""What a method at a cluster's API is to a rule, or a connection that leaves HTTP (a shell); every other one reads."""
 
 
 class _Far(NamedTuple):

@@ -49,7 +49,7 @@ from skerry.tunnel.session import HEARTBEAT_SECONDS, AgentSession
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
 
-FEATURES = ("heartbeat-ack", "listings", "trust", "detach")
+FEATURES = ("heartbeat-ack", "listings", "trust", "detach", "upgrade")
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 
 T = TypeVar("T")

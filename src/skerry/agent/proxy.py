@@ -5,6 +5,7 @@
 * When the gateway ends the stream, the call to the cluster is cancelled with it.
 * An answer is complete only with its end mark; a broken one ends without.
 * Bytes pass as they are: what the cluster's API has compressed stays compressed.
+* A call that is to become a WebSocket, and does, goes on as raw bytes (``upgraded.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from skerry.agent.upgraded import HEADERS, WEBSOCKET, Upgraded
 from skerry.client.connection import Connection
 from skerry.kit.aio import TaskOwner
 from skerry.kit.log import get
@@ -23,6 +25,7 @@ from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.wire import CHUNK_BYTES
 
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "content-length", "trailer", "upgrade"))
+SWITCHING = 101
 WINDOW = 8
 CONNECT_SECONDS = 10.0
 
@@ -36,7 +39,7 @@ class ProxyAgent:
         """``connection`` reaches the cluster's API."""
         self._connection = connection
         self._session: aiohttp.ClientSession | None = None
-        self._calls = self._running = 0
+        self._calls = self._running = self._upgraded = 0
 
     async def close(self) -> None:
         """Close every connection to the cluster."""
@@ -89,7 +92,9 @@ class ProxyAgent:
         headers = [(header.name, _text(header.value)) for header in head.headers]
         if token := self._connection.bearer():
             headers.append(("Authorization", f"Bearer {token}"))
-        first = await body.take()
+        leaves_http = head.upgrade == WEBSOCKET
+        headers += HEADERS if leaves_http else ()
+        first = None if leaves_http else await body.take()
         async with self._opened().request(
             head.method,
             URL(self._connection.server.rstrip("/") + head.target, encoded=True),
@@ -103,7 +108,11 @@ class ProxyAgent:
         ) as response:
             answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
             kept = [pb.Header(name=name, value=value) for name, value in answered if name.lower() not in HOP_BY_HOP]
+            raw = Upgraded(response) if leaves_http and response.status == SWITCHING else None
             await upward.put(pb.ProxyRequest(head=pb.ResponseHead(code=response.status, headers=kept)))
+            if raw is not None:
+                self._upgraded += 1
+                await raw.run(body, upward)
             async for chunk in response.content.iter_any():
                 for begin in range(0, len(chunk), CHUNK_BYTES):
                     await upward.put(pb.ProxyRequest(body=chunk[begin : begin + CHUNK_BYTES]))
@@ -111,7 +120,7 @@ class ProxyAgent:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        return {"calls": self._calls, "running": self._running}
+        return {"calls": self._calls, "running": self._running, "upgraded": self._upgraded}
 
 
 def _text(value: str) -> str:

@@ -60,11 +60,13 @@ class Door:
         clock: Clock,
         limits: Limits | None = None,
         on_stop: Callable[[], None] | None = None,
+        upgrades: str = "",
     ) -> None:
         """``host`` empty or ``::``: every address; ``port`` 0: any free one.
 
         ``tls`` comes from ``pki.tls.server_context``; None is plain HTTP. ``on_stop`` is called once
-        running requests should come to their end; watches end only by it.
+        running requests should come to their end; watches end only by it. ``upgrades`` is what paths begin
+        with whose upgrades the application answers (``upgrade.py``).
         """
         self._host = host
         self._tls = tls
@@ -83,7 +85,7 @@ class Door:
             server_header=False,
             timeout_keep_alive=self._limits.idle_seconds,
         )
-        self._shared = Shared(self._limits, clock)
+        self._shared = Shared(self._limits, clock, upgrades)
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._failed = 0
         self.port = port
@@ -117,6 +119,7 @@ class Door:
         return {
             "connections": len(shared.connections),
             "running": len(shared.tasks),
+            "upgraded": shared.upgraded,
             "requests": shared.total_requests,
             "refused": shared.refused,
             "failed_handshakes": self._failed,

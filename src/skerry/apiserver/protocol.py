@@ -9,8 +9,8 @@
   their answers are bounded; and when the connection goes, every one of them learns of it (uvicorn
   tells the newest only).
 * Trailers are dropped: uvicorn would add them to headers that were already judged.
-* Bytes that are not HTTP, and upgrades (WebSocket, SPDY), get a ``Status`` and a closed
-  connection.
+* Bytes that are not HTTP get a ``Status`` and a closed connection. So do upgrades (WebSocket,
+  SPDY), but under one path, where the application may answer them with raw bytes (``upgrade.py``).
 
 Listening, reloading and stopping are ``http.py``'s.
 """
@@ -18,7 +18,6 @@ Listening, reloading and stopping are ``http.py``'s.
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,12 +25,14 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any, TypeAlias, cast
 
+import httptools
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from skerry.apiserver.corked import Corked
+from skerry.apiserver.upgrade import EXTENSION, Upgrade
 from skerry.kit.clock import Clock
 from skerry.pki.identity import CertificateIdentity, identity
 
@@ -45,6 +46,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Limits:
     """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once.
 
+    ``upgraded`` is how many connections may have left HTTP, or ask to.
     When the server stops, running requests have ``grace_seconds`` to finish, but one whose body stopped coming only
     ``stalled_seconds``; then clients have ``linger_seconds`` to take what is still under way to them, and to say goodbye.
     """
@@ -60,6 +62,7 @@ class Limits:
     stalled_seconds: float = 1.0
     linger_seconds: float = 0.5
     backlog: int = 2048
+    upgraded: int = 1024
 
 
 MOST_AHEAD = 64
@@ -71,23 +74,14 @@ TOLD_AT_ONCE = 50
 NO_HTTP = "the request is not well-formed HTTP/1.1"
 
 
-class _WithoutStrangers(logging.Filter):
-    """Drops uvicorn's line for each request that is no HTTP: anybody could fill a disk with it. They are counted."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be written."""
-        return record.msg != "Invalid HTTP request received."
-
-
-logging.getLogger("uvicorn.error").addFilter(_WithoutStrangers())
-
-
 class Shared(ServerState):
     """What the connections of one server share."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
-        """Begin without connections."""
+    def __init__(self, limits: Limits, clock: Clock, upgrades: str = "") -> None:
+        """Begin without connections; ``upgrades`` is what paths begin with under which the application is asked about upgrades."""
         super().__init__()
+        self.upgrades = upgrades.encode()
+        self.upgraded = 0
         self.limits = limits
         self.clock = clock
         self.stopping = False
@@ -131,6 +125,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._running: RequestResponseCycle | None = None
         self._overdue: asyncio.TimerHandle | None = None
+        self._upgrade: Upgrade | None = None
+        self._left_http = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Read who is there."""
@@ -145,6 +141,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the requests of this connection, and whoever waits for the last one."""
         self._head_came()
+        if self._upgrade is not None:
+            self._shared.upgraded -= 1
+            self._upgrade.end()
         for cycle in {self._running, self.cycle, *(queued for queued, _ in self.pipeline)}:
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
@@ -159,8 +158,11 @@ class Connection(HttpToolsProtocol):
         """Parse what came, within the bounds."""
         if self.transport.is_closing():
             return
+        if self._upgrade is not None and self._left_http:
+            self._upgrade.data_received(data)
+            return
         self._received += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self.transport.is_closing():
             self._head_came()
         elif self._in_head and self._received > self._limits.head_bytes:
@@ -169,6 +171,18 @@ class Connection(HttpToolsProtocol):
             self._refuse(413, "RequestEntityTooLarge", f"the request is larger than {self._limits.message_bytes} bytes")
         elif self._in_head and self._received:
             self._expect_head()
+
+    def _parse(self, data: bytes) -> None:
+        """What uvicorn does with what came, but for what is behind an upgrade: it would lose that."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as ended:
+            self._left_http = True
+            if self._upgrade is not None:
+                self._upgrade.data_received(data[ended.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(400, "BadRequest", NO_HTTP)
 
     def on_message_begin(self) -> None:
         """Add to the scope what uvicorn does not know."""
@@ -192,18 +206,33 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_headers_complete(self) -> None:
-        """Start the application, or refuse an upgrade."""
+        """Start the application, or refuse an upgrade that it does not want to hear of."""
         self._in_head = False
         self._head_came()
         upgrade = self.parser.should_upgrade()
         if too_large := self._head_bytes > self._limits.head_bytes:
             self.url, self.headers[:] = b"/", []
             self.app = refuse_head  # it came in one piece with its end
-        if upgrade and self._wants_another_protocol():
-            self.app = refuse_upgrade  # the last request of this connection
+        elif upgrade and (protocol := self._wanted_protocol()):
+            self.app = self._with_upgrade(protocol)  # the last request of this connection
         super().on_headers_complete()
         if upgrade or too_large:
             self.cycle.keep_alive = False
+        if self._upgrade is not None:
+            self._upgrade.cycle = self.cycle
+
+    def _with_upgrade(self, protocol: str) -> Any:
+        """What answers a request for another protocol."""
+        shared = self._shared
+        if not shared.upgrades or not self.url.startswith(shared.upgrades) or self.parser.get_http_version() != "1.1":
+            return refuse_upgrade
+        if shared.upgraded >= self._limits.upgraded:
+            return refuse_another
+        shared.upgraded += 1
+        extensions: dict[str, Any] = {**self._extensions, EXTENSION: protocol}
+        self.scope["extensions"] = extensions
+        self._upgrade = Upgrade(self.app, self.transport, self.flow)
+        return self._upgrade
 
     def on_message_complete(self) -> None:
         """Count anew, and be ready for the next head."""
@@ -226,20 +255,20 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.response_complete and not self._in_head and not self.transport.is_closing():
             self._expect_head()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 uvicorn's words
-        """Answer what is not HTTP."""
-        self._refuse(400, "BadRequest", NO_HTTP)
+    def shutdown(self) -> None:
+        """Finish what runs; what was upgraded would never finish by itself."""
+        super().shutdown()
+        if self._upgrade is not None:
+            self._upgrade.end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the client was told."""
-
-    def _wants_another_protocol(self) -> bool:
-        upgrade = (self._get_upgrade() or b"").lower()
-        return upgrade == b"websocket" or upgrade.startswith(b"spdy/")
+    def _wanted_protocol(self) -> str:
+        """The protocol that a client wants to go on with, if that is one that we know of."""
+        upgrade = (self._get_upgrade() or b"").decode("latin-1")
+        return upgrade if upgrade == "websocket" or upgrade.startswith("spdy/") else ""
 
     def _expect_head(self) -> None:
         if self._overdue is None:
@@ -295,6 +324,14 @@ async def refuse_upgrade(_scope: Scope, _receive: Receive, send: Send) -> None:
     body = status_body(400, "BadRequest", "this server takes no upgraded connections (WebSocket, SPDY)")
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse_another(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a request for one more upgraded connection than there may be."""
+    body = status_body(429, "TooManyRequests", "too many upgraded connections (exec, attach, port-forward) are open; try again later")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"10")]
+    await send({"type": "http.response.start", "status": 429, "headers": [*headers, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -127,7 +127,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
     shown, measured = _bracketed("127.0.0.1" if settings.everywhere else settings.host), meters.measure_here()
     front = _Front(api, ProxyCalls(Routes()))
     tls = server_context(keys.front_door(clock.now()).pem, keys.internal.bundle)
-    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches)
+    door = Door(front, host=settings.host, port=settings.port, tls=tls, clock=clock, on_stop=api.end_watches, upgrades=PROXY_PREFIX)
     async with api.running(), door.open(), contextlib.AsyncExitStack() as stack:
         address = f"https://{shown}:{door.port}"
 

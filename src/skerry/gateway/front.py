@@ -3,6 +3,10 @@
 A proxied request is passed on as it comes, body and all, while its response is already on the
 way back. One task listens to the caller from the beginning to the end of the call: who goes away
 ends it, wherever it stands, and so does he who takes away the right to it.
+
+A call that becomes a WebSocket takes the same way. To the rules it is the verb ``connect``, which
+counts as a write: a shell is one, although the request for it is a GET. A page of another site
+that opens one in the browser of somebody who has a client certificate is refused.
 """
 
 from __future__ import annotations
@@ -10,11 +14,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from skerry.gateway import registration
+from skerry.gateway import registration, spdy
 from skerry.gateway.attaching import MANIFESTS, Attaching
-from skerry.gateway.proxy import CutOff, ProxyCall, ProxyCalls, request_head
+from skerry.gateway.proxy import SWITCHING, WEBSOCKET, CutOff, ProxyCall, ProxyCalls, request_head
 from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
 from skerry.kinds.fullname import parsed
@@ -23,8 +27,9 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
 from skerry.kit.log import get
 from skerry.machinery.document import dumps
-from skerry.machinery.errors import ApiError, MethodNotAllowed, NotFound
+from skerry.machinery.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, NotFound, ServiceUnavailable
 from skerry.machinery.identity import Attributes
+from skerry.restapi.bearer import wanted_protocol
 from skerry.restapi.callers import unknown
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
@@ -87,9 +92,19 @@ class Front:
         return Response(dumps(offer), code=201)
 
     async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
+        upgrade = wanted_protocol(request)
+        if upgrade:
+            asked[0] = asked[0]._replace(verb="connect")
         admitted = await self._api.admit(request, asked)
         name, target = _destination(request)
-        head = request_head(request.method, target, list(request.scope["headers"]), asked[0].user)
+        head = request_head(request.method, target, list(request.scope["headers"]), asked[0].user, upgrade)
+        if upgrade:
+            _refuse_other_sites(request)
+        if upgrade not in {"", WEBSOCKET}:
+            told = await self._without_upgrade(name, head, receive)
+            self._api.record(asked[0], told.code, "", request, request_id)
+            await told.send(send, gzip_accepted=False)
+            return
         try:
             async with self._far_end(name, head) as call, TaskOwner("proxied") as owner:
                 with admitted.until_revoked(call.revoke):
@@ -97,6 +112,8 @@ class Front:
                     answer = await call.response_head()
                     self._api.record(asked[0], answer.code, "", request, request_id)
                     headers = [(header.name.lower().encode(), header.value.encode("latin-1")) for header in answer.headers]
+                    if answer.code == SWITCHING:
+                        headers += [(b"connection", b"Upgrade"), (b"upgrade", upgrade.encode())]
                     await send({"type": "http.response.start", "status": answer.code, "headers": headers})
                     async for chunk in call.response_body():
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -105,6 +122,18 @@ class Front:
             log.info("a proxied response was cut off", agent=name, path=request.path, reason=str(error))
         else:
             await send({"type": "http.response.body", "body": b""})
+
+    async def _without_upgrade(self, name: str, head: pb.RequestHead, receive: Receive) -> Response:
+        """What is answered to a call that wants an upgrade that is not carried; raises BadRequest, or why the call cannot be made."""
+        if not spdy.ask(head):
+            raise BadRequest(spdy.MESSAGE)
+        try:
+            async with self._far_end(name, head) as call, TaskOwner("asked") as owner:
+                owner.spawn(_listen(receive, call), "listen")
+                await call.feed_end()
+                return await spdy.refused(call)
+        except CutOff as error:
+            raise ServiceUnavailable(f"the cluster's answer broke off: {error}", retry_after=5) from error
 
     @asynccontextmanager
     async def _far_end(self, name: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:
@@ -136,6 +165,14 @@ def _destination(request: Request) -> tuple[str, str]:
     return name, f"/{rest}" + (f"?{query}" if query else "")
 
 
+def _refuse_other_sites(request: Request) -> None:
+    """Browsers show a certificate whoever's page asks, and let any page open WebSockets; raises Forbidden."""
+    origin = request.header(b"origin")
+    shown = (request.scope.get("extensions") or {}).get("tls", {}).get("client_cert_der")
+    if origin and shown and urlsplit(origin).netloc != request.header(b"host"):
+        raise Forbidden(f"a page of {origin} opens no connections with a client certificate")
+
+
 async def _listen(receive: Receive, call: ProxyCall) -> None:
     """Pass the request's body on, then give the call up when its caller goes away."""
     while (message := await receive())["type"] != "http.disconnect":
@@ -143,4 +180,6 @@ async def _listen(receive: Receive, call: ProxyCall) -> None:
             await call.feed(message["body"])
         if not message.get("more_body"):
             await call.feed_end()
+    if call.upgraded:
+        await call.hang_up()
     call.finish()

@@ -8,10 +8,13 @@
 * A response must begin in time, as with a Kubernetes API server itself; how long it then takes is the cluster's affair.
 * A response counts as complete only when the agent says so. One that was cut off is never
   passed on as if that were all.
-* The caller's credentials never leave: Authorization, cookies and Impersonate-* are dropped, and
-  the user that the front door found is set instead, so that the cluster's own RBAC decides.
+* The caller's credentials never leave: Authorization, cookies, Impersonate-* and the token among a
+  WebSocket's protocols are dropped, and the user that the front door found is set instead, so
+  that the cluster's own RBAC decides.
 
-Upgraded connections (exec, attach, port-forward) are not carried.
+* An upgraded connection (exec, attach, port-forward: a WebSocket) is the same stream. After the
+  101 its chunks are raw bytes, which nobody here looks into; what its caller sent before he hung
+  up still arrives. An agent of an older release cannot do it, and that is said.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from skerry.gateway.routes import Routes
 from skerry.kinds.fullname import words
 from skerry.kit.pipe import Pipe
-from skerry.machinery.errors import Forbidden, ServiceUnavailable, Timeout
+from skerry.machinery.errors import ApiError, Forbidden, NotCarried, ServiceUnavailable, Timeout
 from skerry.machinery.identity import AUTHENTICATED, User
+from skerry.restapi.bearer import SUBPROTOCOLS, without_token
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.wire import CHUNK_BYTES
 
@@ -41,6 +46,12 @@ DROPPED = frozenset(
     )
 )
 DROPPED_PREFIXES = ("impersonate-", "x-remote-")
+WEBSOCKET = "websocket"
+SWITCHING = 101
+FEATURE = "upgrade"
+"""What an agent that carries upgraded connections says of itself."""
+LINGER_SECONDS = 5.0
+"""How long a far end may take what the caller of an upgraded connection said before he hung up."""
 SPECIAL = "system:"
 
 WINDOW = 16
@@ -62,9 +73,14 @@ class ProxyCall:
         self._request: Pipe[pb.ProxyResponse] = Pipe(WINDOW)
         self._response: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         self.claimed = asyncio.Event()
+        self._over = asyncio.Event()
         self._told_at = asyncio.get_running_loop().time()
         self.failure = ""
         """Why no answer comes, where that is known."""
+        self.error: type[ApiError] = ServiceUnavailable
+        """What kind of error that is."""
+        self.upgraded = False
+        """Whether it left HTTP: both bodies are raw bytes."""
 
     # the front door's side
 
@@ -82,13 +98,18 @@ class ProxyCall:
         """The head of the response; raises ServiceUnavailable, or Timeout where it does not come in time."""
         message = await self._first()
         if message is None:
-            raise ServiceUnavailable(self.failure or "the agent went away during the call; try again", retry_after=5)
+            retry = 5 if self.error is ServiceUnavailable else None
+            raise self.error(self.failure or "the agent went away during the call; try again", retry_after=retry)
         if message.WhichOneof("message") == "failed":
             raise ServiceUnavailable(f"the cluster's API cannot be reached by its agent: {message.failed.message}")
+        self.upgraded = message.head.code == SWITCHING and self._head.upgrade == WEBSOCKET
+        if message.head.code < 200 and not self.upgraded:
+            raise ServiceUnavailable(f"the cluster's API answered {message.head.code}, which is no answer to this call")
         return message.head
 
     async def _first(self) -> pb.ProxyRequest | None:
-        patience, now = (None if LONG_RUNNING.search(self._head.target) else HEAD_SECONDS), asyncio.get_running_loop().time
+        long_running = LONG_RUNNING.search(self._head.target) and not self._head.upgrade
+        patience, now = (None if long_running else HEAD_SECONDS), asyncio.get_running_loop().time
         while True:
             try:
                 async with asyncio.timeout_at(patience and self._told_at + patience):
@@ -120,6 +141,14 @@ class ProxyCall:
         self.failure = "the right to this call was taken away"
         self.finish()
 
+    async def hang_up(self) -> None:
+        """The caller of an upgraded connection is gone: what he said before still arrives, if the far end takes it in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self.feed_end()
+                await self._over.wait()
+        self.finish()
+
     def finish(self) -> None:
         """The call is over here, whether it ended or was given up: end its stream."""
         self._request.abort()
@@ -140,6 +169,7 @@ class ProxyCall:
                 await self._response.put(message)
         finally:
             self._response.close()
+            self._over.set()
 
 
 class ProxyCalls:
@@ -160,10 +190,13 @@ class ProxyCalls:
         return found
 
     async def open(self, agent: str, head: pb.RequestHead) -> ProxyCall:
-        """Ask an agent to open a stream for a call; raises ServiceUnavailable if it is away or does not."""
+        """Ask an agent to open a stream for a call; raises ServiceUnavailable if it is away or does not, NotCarried if it cannot."""
         route = self.routes.get(agent)
         if route is None:
             raise ServiceUnavailable(f"the agent of {words(agent)} is not connected", retry_after=5)
+        if head.upgrade and FEATURE not in route.hello.features:
+            release = route.hello.agent_version or "of an older release"
+            raise NotCarried(f"the agent of {words(agent)} ({release}) carries no exec, attach or port-forward yet: update it")
         call = ProxyCall(agent, head)
         self._waiting[(agent, call.id)] = call
         route.send(pb.ControlResponse(open_proxy=pb.OpenProxy(call=call.id)))
@@ -181,7 +214,7 @@ class ProxyCalls:
         return {"waiting": len(self._waiting), "opened": self._opened}
 
 
-def request_head(method: str, target: str, headers: list[tuple[bytes, bytes]], user: User) -> pb.RequestHead:
+def request_head(method: str, target: str, headers: list[tuple[bytes, bytes]], user: User, upgrade: str = "") -> pb.RequestHead:
     """The head of a proxied request: the caller's headers without his credentials, and who he is instead.
 
     Raises Forbidden for a user whose name means something special to every cluster. Groups that do are left out:
@@ -189,8 +222,11 @@ def request_head(method: str, target: str, headers: list[tuple[bytes, bytes]], u
     """
     if user.name.startswith(SPECIAL):
         raise Forbidden(f"{user.name} is not a user that can be handed on to a cluster")
-    kept = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    kept = [(name, value) for name, value in kept if name not in DROPPED and not name.startswith(DROPPED_PREFIXES)]
+    sent = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+    kept = [(name, value) for name, value in sent if name not in DROPPED and not name.startswith(DROPPED_PREFIXES)]
+    kept = [(name, without_token(value) if name == SUBPROTOCOLS else value) for name, value in kept]
+    kept = [(name, value) for name, value in kept if value or name != SUBPROTOCOLS]
     kept.append(("impersonate-user", user.name))
     kept += [("impersonate-group", group) for group in user.groups if not group.startswith(SPECIAL) or group == AUTHENTICATED]
-    return pb.RequestHead(method=method, target=target, headers=[pb.Header(name=name, value=value) for name, value in kept])
+    carried = [pb.Header(name=name, value=value) for name, value in kept]
+    return pb.RequestHead(method=method, target=target, headers=carried, upgrade=upgrade)

@@ -18,11 +18,14 @@ from skerry.gateway.proxy import ProxyCall
 from skerry.gateway.subjects import Subjects
 from skerry.kinds.fullname import words
 from skerry.kit.aio import TaskOwner
+from skerry.machinery.errors import NotCarried, ServiceUnavailable
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 
 NAME = "localhost"
 """A name that the certificate of every gateway holds: the internal root signs no other servers, so any of its names will do."""
+
+NOT_CARRIED = 501
 
 Credentials = Callable[[], tuple[bytes, bytes, bytes]]
 """The roots that gateways' certificates come from, our own certificate and its key, of the moment; PEM."""
@@ -109,7 +112,7 @@ async def _answers(channel: grpc.aio.Channel, call: ProxyCall) -> AsyncIterator[
     try:
         async for answer in stream:
             if answer.refused:
-                call.failure = answer.refused
+                call.failure, call.error = answer.refused, NotCarried if answer.code == NOT_CARRIED else ServiceUnavailable
                 return
             yield answer.message
     except grpc.aio.AioRpcError as error:

@@ -27,10 +27,11 @@ from skerry.gateway.sessions import SUPERSEDED, Outdone, Sessions
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.errors import ServiceUnavailable
+from skerry.machinery.errors import NotCarried, ServiceUnavailable
 from skerry.pki import policy
 from skerry.pki.authority import Authority, PkiError
 from skerry.pki.identity import identity
+from skerry.restapi.status import code_of
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import KindName, Names
 from skerry.tunnel.session import (
@@ -244,8 +245,8 @@ class LinkServer:
             return
         try:
             call = await self._proxies.open(first.management_cluster, first.message.head)
-        except ServiceUnavailable as error:
-            yield pb.RelayResponse(refused=error.message)
+        except (ServiceUnavailable, NotCarried) as error:
+            yield pb.RelayResponse(refused=error.message, code=code_of(error))
             return
         try:
             async with TaskOwner("relay") as owner:

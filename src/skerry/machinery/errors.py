@@ -163,6 +163,12 @@ class Timeout(ApiError):
     reason = "Timeout"
 
 
+class NotCarried(ApiError):
+    """What was asked for needs something that is not there yet."""
+
+    reason = "NotImplemented"
+
+
 class ServiceUnavailable(ApiError):
     """The server cannot answer now; try again."""
 

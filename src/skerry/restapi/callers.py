@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from skerry.kit.clock import Clock
 from skerry.machinery.errors import BadRequest
 from skerry.machinery.identity import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, Decision, User
+from skerry.restapi.bearer import bearer
 from skerry.restapi.contract import Authenticator, Authorizer, Peer
 from skerry.restapi.request import Request
 
@@ -33,8 +34,7 @@ class Callers:
 
     async def identify(self, request: Request, asked: list[Attributes]) -> None:
         """Put the user that a request is made as into ``asked``, as far as he is known; raises Unauthorized or Forbidden."""
-        scheme, _, token = request.header(b"authorization").partition(" ")
-        user = await self._authenticator.authenticate(peer_of(request), token.strip() if scheme.lower() == "bearer" else "")
+        user = await self._authenticator.authenticate(peer_of(request), bearer(request))
         if user is None:
             user = User(ANONYMOUS, groups=(UNAUTHENTICATED,))
         else:

@@ -26,6 +26,7 @@ CODES = {
     "TooManyRequests": 429,
     "InternalError": 500,
     "ServerTimeout": 500,
+    "NotImplemented": 501,
     "ServiceUnavailable": 503,
     "Timeout": 504,
 }

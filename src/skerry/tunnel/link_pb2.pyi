@@ -304,12 +304,14 @@ class RelayRequest(_message.Message):
     def __init__(self, management_cluster: _Optional[str] = ..., message: _Optional[_Union[ProxyResponse, _Mapping]] = ...) -> None: ...
 
 class RelayResponse(_message.Message):
-    __slots__ = ("message", "refused")
+    __slots__ = ("message", "refused", "code")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     message: ProxyRequest
     refused: str
-    def __init__(self, message: _Optional[_Union[ProxyRequest, _Mapping]] = ..., refused: _Optional[str] = ...) -> None: ...
+    code: int
+    def __init__(self, message: _Optional[_Union[ProxyRequest, _Mapping]] = ..., refused: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
 
 class ProxyOpened(_message.Message):
     __slots__ = ("call",)
@@ -318,14 +320,16 @@ class ProxyOpened(_message.Message):
     def __init__(self, call: _Optional[str] = ...) -> None: ...
 
 class RequestHead(_message.Message):
-    __slots__ = ("method", "target", "headers")
+    __slots__ = ("method", "target", "headers", "upgrade")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    UPGRADE_FIELD_NUMBER: _ClassVar[int]
     method: str
     target: str
     headers: _containers.RepeatedCompositeFieldContainer[Header]
-    def __init__(self, method: _Optional[str] = ..., target: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+    upgrade: str
+    def __init__(self, method: _Optional[str] = ..., target: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., upgrade: _Optional[str] = ...) -> None: ...
 
 class ResponseHead(_message.Message):
     __slots__ = ("code", "headers")
