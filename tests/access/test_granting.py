@@ -142,6 +142,31 @@ async def test_a_disabled_or_deleted_owner_ends_his_tokens(server: People) -> No
     assert (await server(text, "GET", path("clusters"))).code == 401
 
 
+async def test_what_grants_ends_when_its_deletion_begins_whatever_finalizers_keep_it(server: People) -> None:
+    await server.make(obj("users", "robot", {}))
+    bound = {"roleRef": {"name": "organization.view"}, "scope": {"kind": "Organization"}}
+    subjects = [{"kind": "User", "name": name} for name in ("ann", "robot")]
+    kept = {"finalizers": ["example.com/stays"]}
+    binding = obj("rolebindings", "b", {**bound, "subjects": subjects})
+    anns, robots = obj("apitokens", "anns", {}), obj("apitokens", "robots", {"owner": "robot"})
+    for each in (binding, anns):
+        each["metadata"].update(kept)
+    await server.make(binding)
+    first, second = [(await server.make(each, who)).json["status"]["token"] for each, who in ((anns, "ann"), (robots, ADMIN))]
+    await server(ADMIN, "PATCH", path("users", "", "robot"), {"metadata": kept}, **MERGE)
+    for text, gone in ((first, path("apitokens", "", "anns")), (second, path("users", "", "robot"))):
+        async with watching(server, text, path("clusters")) as seen:
+            assert (await server(ADMIN, "DELETE", gone)).code == 200
+            await seen.until(lambda: seen.ended)  # noqa: B023 awaited here
+        assert (await server(text, "GET", path("clusters"))).code == 401
+    async with watching(server, "ann", path("clusters")) as seen:
+        assert (await server(ADMIN, "DELETE", path("rolebindings", "", "b"))).code == 200
+        await seen.until(lambda: seen.ended)
+    assert (await server("ann", "GET", path("clusters"))).code == 403
+    for gone in (path("apitokens", "", "anns"), path("users", "", "robot"), path("rolebindings", "", "b")):
+        assert (await server(ADMIN, "GET", gone)).json["metadata"]["deletionTimestamp"]
+
+
 async def test_tokens_are_seen_and_ended_by_their_owners_only(server: People) -> None:
     await token(server, "ann", "a")
     await token(server, "bob", "b")

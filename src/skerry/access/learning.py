@@ -1,7 +1,8 @@
 """How the index and the accounts learn: each change of a Role, RoleBinding, Cluster, User or APIToken, in the order of the log.
 
 The server hands over what its watch caches take in (``restapi/following.py``); nothing here
-waits or asks.
+waits or asks. What somebody began to delete counts as gone, whatever finalizers still keep the
+object: taking a right away is not to wait for whoever put them there.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
         index.set_role(place[1], rules, revision)
 
     def binding(place: Place, value: bytes | None, revision: int) -> None:
-        index.set_binding(place[1], None if value is None else binding_of(_spec(value)), revision)
+        obj = _alive(value)
+        index.set_binding(place[1], None if obj is None else binding_of(obj["spec"]), revision)
 
     def cluster(place: Place, value: bytes | None, revision: int) -> None:
         index.set_cluster(place, None if value is None else group_of(value), revision)
 
     def user(place: Place, value: bytes | None, revision: int) -> None:
-        spec = None if value is None else _spec(value)
+        obj = _alive(value)
+        spec = None if obj is None else obj.get("spec") or {}
         account = (
             None
             if spec is None
@@ -60,7 +63,8 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
         index.set_user(name, None if groups is None else frozenset(groups), revision, disabled=account is not None and account.disabled)
 
     def token(place: Place, value: bytes | None, revision: int) -> None:  # noqa: ARG001 accounts have no history
-        found = None if value is None else token_of(msgspec.json.decode(value))
+        obj = _alive(value)
+        found = None if obj is None else token_of(obj)
         old = accounts.set_token(place[1], found)
         if old is not None and (found is None or found.limit.credential != old.limit.credential):
             index.credentials.discard(old.limit.credential)
@@ -75,6 +79,12 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
         KEYS["users"]: Learner(user, lambda: [("", name) for name in accounts.users], began),
         KEYS["apitokens"]: Learner(token, lambda: [("", name) for name in accounts.tokens], began),
     }
+
+
+def _alive(value: bytes | None) -> Json | None:
+    """An object that is there to stay; None if it is gone or going."""
+    obj: Json | None = None if value is None else msgspec.json.decode(value)
+    return None if obj is None or obj["metadata"].get("deletionTimestamp") else obj
 
 
 def _spec(value: bytes) -> Json:
