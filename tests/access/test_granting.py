@@ -157,7 +157,7 @@ async def test_what_grants_ends_when_its_deletion_begins_whatever_finalizers_kee
     for text, gone in ((first, path("apitokens", "", "anns")), (second, path("users", "", "robot"))):
         async with watching(server, text, path("clusters")) as seen:
             assert (await server(ADMIN, "DELETE", gone)).code == 200
-            await seen.until(lambda: seen.ended)  # noqa: B023 awaited here
+            await seen.until(lambda: seen.ended)
         assert (await server(text, "GET", path("clusters"))).code == 401
     async with watching(server, "ann", path("clusters")) as seen:
         assert (await server(ADMIN, "DELETE", path("rolebindings", "", "b"))).code == 200
