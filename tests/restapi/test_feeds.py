@@ -11,7 +11,7 @@ import pytest
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.restapi import feeds as feeds_module
-from skerry.restapi.cache import EVENTS_OF_A_WAKING, WOKEN_AT_ONCE, Item, ResourceCache, Watcher
+from skerry.restapi.cache import BYTES_OF_A_WAKING, BYTES_OF_AN_EVENT, WOKEN_AT_ONCE, Item, ResourceCache, Watcher
 from skerry.restapi.feeds import Feeds
 from skerry.store.contract import Key, LatestRow, StoreUnavailable, Value, Verb, Write
 from skerry.store.memory import MemoryStore
@@ -128,7 +128,7 @@ async def test_events_that_come_while_watchers_are_being_woken_wake_no_more_of_t
             seen = watcher.take()
             assert [each.revision for each in seen] == list(range(told[number] + 1, told[number] + len(seen) + 1))
             told[number] += len(seen)
-            weights[turn] += 1 + len(seen) // EVENTS_OF_A_WAKING
+            weights[turn] += 1 + len(seen) * (BYTES_OF_AN_EVENT + 2) // BYTES_OF_A_WAKING
         watcher.quiet()
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:

@@ -41,8 +41,8 @@ PAUSE_EACH, LONGEST_PAUSE = 0.0001, 0.01
 WOKEN_AT_ONCE = 200
 """Watchers that are woken in one turn of the event loop: ten milliseconds, in which nobody else is heard."""
 
-EVENTS_OF_A_WAKING = 10
-"""Events that cost about as much as the waking itself; a watcher who is told more counts for several."""
+BYTES_OF_A_WAKING, BYTES_OF_AN_EVENT = 8192, 512
+"""Bytes that cost about as much as the waking itself, and as an event beside its own: who is told much counts for several."""
 
 _decode_head = msgspec.json.Decoder(_Head).decode
 
@@ -148,11 +148,12 @@ class Event:
 class Watcher:
     """A bounded queue of events between a cache and one response."""
 
-    __slots__ = ("_alarm", "_events", "_limit", "_waiter", "dropped")
+    __slots__ = ("_alarm", "_bytes", "_events", "_limit", "_waiter", "dropped")
 
     def __init__(self, backlog: list[Event], limit: int = 20_000) -> None:
         """Begin with the events that happened since the watcher's revision."""
         self._events: deque[Event] = deque(backlog)
+        self._bytes = 0
         self._limit = limit
         self._waiter: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -164,6 +165,7 @@ class Watcher:
             self.dropped = True
         else:
             self._events.append(event)
+            self._bytes += event.item.size + BYTES_OF_AN_EVENT
 
     def drop(self) -> None:
         """End the watch."""
@@ -178,7 +180,7 @@ class Watcher:
     @property
     def weight(self) -> int:
         """What waking costs now, in wakings; 0 if there is nothing to tell."""
-        return 1 + len(self._events) // EVENTS_OF_A_WAKING if self._events or self.dropped else 0
+        return 1 + self._bytes // BYTES_OF_A_WAKING if self._events or self.dropped else 0
 
     @property
     def next_revision(self) -> int:
@@ -189,6 +191,7 @@ class Watcher:
         """Take everything that is queued."""
         events = list(self._events)
         self._events.clear()
+        self._bytes = 0
         return events
 
     async def wait(self, seconds: float) -> None:
