@@ -160,7 +160,9 @@ class Watcher:
         self.dropped = False
 
     def offer(self, event: Event) -> None:
-        """Queue an event, without waking anybody; a full queue drops the watcher."""
+        """Queue an event, without waking anybody; a full queue drops the watcher, who is told nothing more."""
+        if self.dropped:
+            return
         if len(self._events) >= self._limit:
             self.dropped = True
         else:
