@@ -24,7 +24,7 @@ from skerry.client.contract import Client, Ref
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
+from skerry.machinery.errors import BadRequest, Conflict, NotFound, RequestEntityTooLarge, Unauthorized
 from skerry.machinery.names import label_problem
 from skerry.machinery.reading import parse
 from skerry.machinery.resource import Json
@@ -34,6 +34,9 @@ SECRETS = Ref("", "v1", "secrets")
 TOKEN_TYPE = "fleet.skerry.dev/registration-token"  # noqa: S105 a type's name, not a secret
 TOKEN_LIFETIME = timedelta(hours=1)
 PATH = "/register/v1/agents"
+
+MOST_BYTES = 64 * 1024
+"""Of a token and a signing request. Anybody may send them, so no more is looked at."""
 
 log = get("gateway.registration")
 
@@ -75,7 +78,9 @@ class Registration:
         self._clock = clock
 
     async def register(self, body: bytes) -> Json:
-        """Answer one registration; raises BadRequest, Unauthorized, or what the API raises where it cannot be asked."""
+        """Answer one registration; raises BadRequest, RequestEntityTooLarge, Unauthorized, or what the API raises."""
+        if len(body) > MOST_BYTES:
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BYTES}")
         value, _ = parse(body)
         if not isinstance(value, dict) or not isinstance(value.get("token"), str) or not isinstance(value.get("csr"), str):
             raise BadRequest('a registration is {"token": "…", "csr": "…PEM…"}')
