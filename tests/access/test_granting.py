@@ -194,6 +194,12 @@ async def test_a_token_ends_in_the_future_and_within_a_year(when: Any) -> None:
         assert (answer.code, "spec.expirationTime" in answer.json["message"]) == (422, True)
 
 
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+async def test_a_time_that_is_none_in_utc_is_refused(server: People, when: str) -> None:
+    answer = await server.make(obj("apitokens", "t", {"expirationTime": when}))
+    assert (answer.code, "spec.expirationTime" in answer.json["message"]) == (422, True)
+
+
 async def test_the_audit_tells_who_wanted_what_where_and_what_became_of_it(server: People) -> None:
     await server.grant("clustergroup.edit", "ann", "ClusterGroup", "red")
     server.audit.lines.clear()

@@ -117,7 +117,7 @@ class Granting:
             return now + LIFETIME
         try:
             found = parse(asked).astimezone(now.tzinfo)
-        except ValueError:
+        except (ValueError, OverflowError):
             why = "must be a time such as 2027-01-31T12:00:00Z"
         else:
             if now < found <= now + LONGEST:
