@@ -167,6 +167,18 @@ async def test_what_grants_ends_when_its_deletion_begins_whatever_finalizers_kee
         assert (await server(ADMIN, "GET", gone)).json["metadata"]["deletionTimestamp"]
 
 
+async def test_a_token_is_not_good_for_another_user_of_the_same_name(server: People) -> None:
+    await server.grant("organization.view", "robot")
+    await server.make(obj("users", "robot", {}))
+    first = await token(server, ADMIN, "first", owner="robot", ownerUid="made-up")
+    await server(ADMIN, "DELETE", path("users", "", "robot"))
+    await server.make(obj("users", "robot", {}))
+    second = await token(server, ADMIN, "second", owner="robot")
+    assert [(await server(text, "GET", path("clusters"))).code for text in (first, second)] == [401, 200]
+    moved = await server(ADMIN, "PATCH", path("apitokens", "", "first"), {"spec": {"ownerUid": ""}}, **MERGE)
+    assert (moved.code, "spec.ownerUid" in moved.json["message"]) == (422, True)
+
+
 async def test_tokens_are_seen_and_ended_by_their_owners_only(server: People) -> None:
     await token(server, "ann", "a")
     await token(server, "bob", "b")

@@ -107,6 +107,8 @@ class Granting:
             spec["groups"] = list(local)
             self._holds(user, self._index.held(_subjects(owner, local)), resource, name)
         spec["expirationTime"] = rfc3339(self._expiry(resource, name, str(spec.get("expirationTime") or "")))
+        account = self._accounts.users.get(owner)
+        spec["ownerUid"] = account.uid if account is not None else ""
         text = tokens.mint()
         spec["tokenHash"] = tokens.digest(text)
         return None if dry_run else {"status": {"token": text}}

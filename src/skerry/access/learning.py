@@ -51,12 +51,7 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
 
     def user(place: Place, value: bytes | None, revision: int) -> None:
         obj = _alive(value)
-        spec = None if obj is None else obj.get("spec") or {}
-        account = (
-            None
-            if spec is None
-            else Account(tuple(spec.get("groups") or ()), bool(spec.get("disabled")), (spec.get("passwordSecretRef") or {}).get("name", ""))
-        )
+        account = None if obj is None else account_of(obj)
         name = place[1]
         accounts.set_user(name, account)
         groups = accounts.groups_of(name)
@@ -108,4 +103,11 @@ def token_of(obj: Json) -> Token:
     spec = obj["spec"]
     rules = tuple(rule_of(each) for each in spec.get("rules") or ())
     limit = Limit(obj["metadata"]["uid"], rules, scope_of(spec.get("scope")), parse(spec["expirationTime"]))
-    return Token(spec["tokenHash"], spec["owner"], tuple(spec.get("groups") or ()), limit)
+    return Token(spec["tokenHash"], spec["owner"], tuple(spec.get("groups") or ()), limit, spec.get("ownerUid", ""))
+
+
+def account_of(obj: Json) -> Account:
+    """What is known of a local user who is stored."""
+    spec = obj.get("spec") or {}
+    secret = (spec.get("passwordSecretRef") or {}).get("name", "")
+    return Account(tuple(spec.get("groups") or ()), bool(spec.get("disabled")), secret, obj["metadata"]["uid"])
