@@ -26,6 +26,7 @@ from skerry.pki import policy
 from skerry.restapi.registry import Registry
 from skerry.restapi.reviews import REVIEWS
 from skerry.restapi.server import ApiServer
+from skerry.store.contract import Store
 from skerry.store.memory import MemoryStore
 from tests.restapi.door import Answer, Caller
 
@@ -167,12 +168,12 @@ async def watching(people: People, who: str, at: str, **query: str) -> AsyncIter
 
 
 @contextlib.asynccontextmanager
-async def people(clock: Clock | None = None) -> AsyncIterator[People]:
+async def people(clock: Clock | None = None, store: Store | None = None) -> AsyncIterator[People]:
     """A server with its built-in roles, management cluster sv-1, groups red and blue."""
     clock = clock or SystemClock()
     authorization, accounts, audit = Authorization(catalogue.MIRRORED), Accounts(clock), MemoryAudit(clock)
     app = ApiServer(
-        MemoryStore(),
+        store or MemoryStore(),
         Registry((*catalogue.ALL, *REVIEWS)),
         authenticator=Chain((Named(), accounts)),
         authorizer=authorization,

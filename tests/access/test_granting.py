@@ -142,6 +142,43 @@ async def test_a_disabled_or_deleted_owner_ends_his_tokens(server: People) -> No
     assert (await server(text, "GET", path("clusters"))).code == 401
 
 
+async def test_what_grants_ends_when_its_deletion_begins_whatever_finalizers_keep_it(server: People) -> None:
+    await server.make(obj("users", "robot", {}))
+    bound = {"roleRef": {"name": "organization.view"}, "scope": {"kind": "Organization"}}
+    subjects = [{"kind": "User", "name": name} for name in ("ann", "robot")]
+    kept = {"finalizers": ["example.com/stays"]}
+    binding = obj("rolebindings", "b", {**bound, "subjects": subjects})
+    anns, robots = obj("apitokens", "anns", {}), obj("apitokens", "robots", {"owner": "robot"})
+    for each in (binding, anns):
+        each["metadata"].update(kept)
+    await server.make(binding)
+    first, second = [(await server.make(each, who)).json["status"]["token"] for each, who in ((anns, "ann"), (robots, ADMIN))]
+    await server(ADMIN, "PATCH", path("users", "", "robot"), {"metadata": kept}, **MERGE)
+    for text, gone in ((first, path("apitokens", "", "anns")), (second, path("users", "", "robot"))):
+        async with watching(server, text, path("clusters")) as seen:
+            assert (await server(ADMIN, "DELETE", gone)).code == 200
+            await seen.until(lambda: seen.ended)
+        assert (await server(text, "GET", path("clusters"))).code == 401
+    async with watching(server, "ann", path("clusters")) as seen:
+        assert (await server(ADMIN, "DELETE", path("rolebindings", "", "b"))).code == 200
+        await seen.until(lambda: seen.ended)
+    assert (await server("ann", "GET", path("clusters"))).code == 403
+    for gone in (path("apitokens", "", "anns"), path("users", "", "robot"), path("rolebindings", "", "b")):
+        assert (await server(ADMIN, "GET", gone)).json["metadata"]["deletionTimestamp"]
+
+
+async def test_a_token_is_not_good_for_another_user_of_the_same_name(server: People) -> None:
+    await server.grant("organization.view", "robot")
+    await server.make(obj("users", "robot", {}))
+    first = await token(server, ADMIN, "first", owner="robot", ownerUid="made-up")
+    await server(ADMIN, "DELETE", path("users", "", "robot"))
+    await server.make(obj("users", "robot", {}))
+    second = await token(server, ADMIN, "second", owner="robot")
+    assert [(await server(text, "GET", path("clusters"))).code for text in (first, second)] == [401, 200]
+    moved = await server(ADMIN, "PATCH", path("apitokens", "", "first"), {"spec": {"ownerUid": ""}}, **MERGE)
+    assert (moved.code, "spec.ownerUid" in moved.json["message"]) == (422, True)
+
+
 async def test_tokens_are_seen_and_ended_by_their_owners_only(server: People) -> None:
     await token(server, "ann", "a")
     await token(server, "bob", "b")
@@ -167,6 +204,12 @@ async def test_a_token_ends_in_the_future_and_within_a_year(when: Any) -> None:
     async with people(Standing()) as server:
         answer = await server.make(obj("apitokens", "t", {"expirationTime": rfc3339(when)}))
         assert (answer.code, "spec.expirationTime" in answer.json["message"]) == (422, True)
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+async def test_a_time_that_is_none_in_utc_is_refused(server: People, when: str) -> None:
+    answer = await server.make(obj("apitokens", "t", {"expirationTime": when}))
+    assert (answer.code, "spec.expirationTime" in answer.json["message"]) == (422, True)
 
 
 async def test_the_audit_tells_who_wanted_what_where_and_what_became_of_it(server: People) -> None:

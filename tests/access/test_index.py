@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry.access import index as index_module
 from skerry.access.index import Asked, Binding, Change, Index
 from skerry.access.rules import covered, matches
 from skerry.access.scopes import CLUSTERS, KEYS, ORGANIZATION, Scope, chain, cluster_chain, key_of
@@ -68,6 +70,24 @@ def test_the_index_agrees_with_a_scan_of_all_bindings(steps: list[tuple[str, obj
                         for rule in roles.get(binding.role, ())
                     )
                     assert grants.allow(cluster_chain(*place, index.groups.get(place, "")), place[1]) == scanned
+
+
+def test_what_is_kept_of_questions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "MOST_KEPT", 1000)
+    index = Index()
+    index.set_role("r", (Rule(("*",), ("*",), ("*",)),), 1)
+    for number in range(40):
+        index.set_binding(f"b{number}", Binding("r", Scope("ClusterGroup", "", f"g{number}"), (SUBJECTS[0],)), 2)
+    assert len(index.grants((SUBJECTS[0],), Asked("get", GROUP, "x" * 60_000)).scopes) == 40
+    assert index._kept == {}
+    for number in range(3000):
+        subjects = (SUBJECTS[number % 2],)
+        assert bool(index.grants(subjects, Asked("get", GROUP, f"made-up-{number}"))) == (number % 2 == 0)
+        kept = [grants for each in index._kept.values() for grants in each.values()]
+        assert sum(1 + len(grants.scopes) for grants in kept) == index._weight <= 1000 + 41
+    index.set_binding("b0", None, 3)
+    assert list(index._kept) == [(SUBJECTS[1],)]
+    assert index._weight == len(index._kept[(SUBJECTS[1],)])
 
 
 def test_a_change_is_told_to_those_whom_it_concerns_and_dated() -> None:

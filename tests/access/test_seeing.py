@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from functools import partial
+
 import pytest
 
 from skerry.kinds.observedobject import CLUSTER_LABEL
 from skerry.machinery.document import gapped
+from skerry.restapi import sights
 from skerry.restapi.cache import ShutItem
-from tests.access.people import ADMIN, CONTROLLERS, KINDS, People, cluster, obj, path, watching
+from tests.access.people import ADMIN, CONTROLLERS, KINDS, People, Watching, cluster, obj, path, watching
 
 CLUSTERS = path("clusters")
 
@@ -335,3 +340,40 @@ async def test_can_i_says_what_the_server_does(server: People) -> None:
     assert (status["incomplete"], "evaluationError" in status) == (False, False)
     assert any("clusters" in rule["resources"] and "update" in rule["verbs"] for rule in rules)
     assert not any("secrets" in rule["resources"] for rule in rules)
+
+
+async def test_many_watches_whose_sight_changes_at_once_leave_the_others_their_turn(
+    server: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sights, "AT_A_TIME", 1)
+    for number in range(20):
+        await server.make(cluster(f"p.c{number}", "blue"))
+    await server.grant("clustergroup.view", "@team", "ClusterGroup", "red")
+    loop, turns, over = asyncio.get_running_loop(), 0, False
+
+    def told(seen: Watching, most: int) -> bool:
+        return len(seen.events) >= most
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+        if not over:
+            loop.call_soon(tick)
+
+    async with contextlib.AsyncExitStack() as stack:
+        watches = [await stack.enter_async_context(watching(server, f"u{number}|team", CLUSTERS)) for number in range(5)]
+        tick()
+        await server.grant("clustergroup.view", "@team", "ClusterGroup", "blue")
+        for seen in watches:
+            await seen.until(partial(told, seen, 20))
+        assert turns >= 5 * 20
+        turns = 0
+        await server.revoke("clustergroup.view", "@team", "ClusterGroup", "blue")
+        for seen in watches:
+            await seen.until(partial(told, seen, 40))
+        assert turns >= 5 * 20
+        await server.revoke("clustergroup.view", "@team", "ClusterGroup", "red")
+        for seen in watches:
+            await seen.until(partial(getattr, seen, "ended"))
+        over = True
+    assert sorted(set(watches[0].told())) == sorted((kind, f"p.c{number}") for kind in ("ADDED", "DELETED") for number in range(20))

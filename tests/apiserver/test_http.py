@@ -495,3 +495,31 @@ async def test_of_many_requests_whose_clients_go_at_once_some_are_told_in_each_t
     shared.tell(again := asyncio.Event())
     await asyncio.sleep(0)
     assert again.is_set()
+
+
+async def test_of_an_answer_that_nobody_takes_little_waits_in_memory() -> None:
+    stalled = asyncio.Event()
+
+    async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        sent = 0
+
+        async def look() -> None:
+            seen = -1
+            while seen != sent:
+                seen = sent
+                await asyncio.sleep(2)
+            stalled.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(look())
+            while True:
+                await send({"type": "http.response.body", "body": bytes(16 * 1024), "more_body": True})
+                sent += 1
+
+    limits = Limits(grace_seconds=0.1, unsent_bytes=64 * 1024)
+    async with asyncio.timeout(60), door(endless, limits) as server, calling(server) as caller:
+        await caller.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stalled.wait()
+        [connection] = server._shared.connections
+        assert connection.transport.get_write_buffer_size() < 2 * limits.unsent_bytes

@@ -11,7 +11,7 @@ import pytest
 from skerry.kinds import catalogue
 from skerry.kit.aio import TaskOwner
 from skerry.restapi import feeds as feeds_module
-from skerry.restapi.cache import WOKEN_AT_ONCE, Item, ResourceCache, Watcher
+from skerry.restapi.cache import BYTES_OF_A_WAKING, BYTES_OF_AN_EVENT, WOKEN_AT_ONCE, Item, ResourceCache, Watcher
 from skerry.restapi.feeds import Feeds
 from skerry.store.contract import Key, LatestRow, StoreUnavailable, Value, Verb, Write
 from skerry.store.memory import MemoryStore
@@ -105,3 +105,39 @@ async def test_others_are_heard_between_the_watchers_that_one_event_wakes() -> N
         cache.apply(Verb.CREATE, Item(("", "a"), 1, b"{}"))
     assert woken.total() == 3 * WOKEN_AT_ONCE
     assert max(woken.values()) <= WOKEN_AT_ONCE
+
+
+@pytest.mark.parametrize(("at_once", "events"), [(1, 40), (100, 100)])
+async def test_events_that_come_while_watchers_are_being_woken_wake_no_more_of_them_in_one_turn(at_once: int, events: int) -> None:
+    loop, turn, count = asyncio.get_running_loop(), 0, 5 * WOKEN_AT_ONCE
+    told, woken, weights = Counter[int](), Counter[int](), Counter[int]()
+    cache, revision = ResourceCache("kind"), 0
+
+    def tick() -> None:
+        nonlocal turn, revision
+        turn += 1
+        for _ in range(at_once if revision < events else 0):
+            revision += 1
+            cache.apply(Verb.CREATE, Item(("", str(revision)), revision, b"{}"))
+        if min(told[each] for each in range(count)) < events:
+            loop.call_soon(tick)
+
+    async def watch(watcher: Watcher, number: int) -> None:
+        while told[number] < events:
+            await watcher.wait(60)
+            seen = watcher.take()
+            assert [each.revision for each in seen] == list(range(told[number] + 1, told[number] + len(seen) + 1))
+            told[number] += len(seen)
+            woken[turn] += 1
+            weights[turn] += 1 + len(seen) * (BYTES_OF_AN_EVENT + 2) // BYTES_OF_A_WAKING
+        watcher.quiet()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(count):
+            watcher = Watcher([])
+            cache.join(watcher)
+            group.create_task(watch(watcher, number))
+        await asyncio.sleep(0)
+        tick()
+    assert max(woken.values()) <= WOKEN_AT_ONCE, woken
+    assert at_once == 1 or max(weights.values()) <= 1.2 * WOKEN_AT_ONCE, weights

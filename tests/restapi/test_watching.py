@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from skerry.restapi.watching import PORTION
 from tests.restapi.door import door
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -51,3 +52,38 @@ async def test_a_bookmark_does_not_go_beyond_what_still_waits_to_be_sent() -> No
     ]
     marked, second = (int(each["object"]["metadata"]["resourceVersion"]) for each in events[1:])
     assert marked < second == int(made.json["metadata"]["resourceVersion"])
+
+
+async def test_a_reader_who_is_behind_is_told_in_portions_that_he_takes_one_by_one() -> None:
+    async with door() as call:
+        await call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+        portions: list[bytes] = []
+        begun, go_on, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            if body := message.get("body", b""):
+                portions.append(body)
+                begun.set()
+                await go_on.wait()
+            if sum(each.count(b"\n") for each in portions) == 101:
+                told.set()
+
+        scope = {"type": "http", "method": "GET", "path": MAPS, "query_string": b"watch=true", "headers": [], "client": ("127.0.0.1", 1)}
+        async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+            watching = group.create_task(call.app(scope, receive, send))
+            await asyncio.sleep(0)
+            await call("POST", MAPS, config_map("first"))
+            await begun.wait()
+            for number in range(100):
+                await call("POST", MAPS, {**config_map(f"m{number}"), "data": {"a": "x" * 5000}})
+            go_on.set()
+            await told.wait()
+            watching.cancel()
+    assert all(each.endswith(b"\n") for each in portions)
+    assert PORTION <= max(map(len, portions)) < PORTION + 10_000
+    names = [json.loads(line)["object"]["metadata"]["name"] for line in b"".join(portions).splitlines()]
+    assert names == ["first", *(f"m{number}" for number in range(100))]

@@ -2,7 +2,8 @@
 
 A token is looked up by its hash. It speaks for its owner: a local user with the groups that
 he has now, anybody else with those that he had when he made it. It is worth nothing once it
-has expired, was deleted, or its owner is disabled or gone.
+has expired, was deleted, or its owner is disabled or gone, also if there is another one of the
+same name by then.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Account(NamedTuple):
     groups: tuple[str, ...]
     disabled: bool
     secret: str
+    uid: str
 
 
 class Token(NamedTuple):
@@ -35,6 +37,8 @@ class Token(NamedTuple):
     owner: str
     groups: tuple[str, ...]
     limit: Limit
+    owner_uid: str
+    """Of a local user; empty where the token is older than this field, or its owner no local user."""
 
 
 class Accounts:
@@ -83,7 +87,14 @@ class Accounts:
             raise Unauthorized from ValueError(f"the token of {found.owner!r} has expired")
         groups = self.groups_of(found.owner)
         account = self.users.get(found.owner)
-        if (account is None and LOCAL_USERS in found.groups) or (account is not None and account.disabled):
+        if _is_over(found, account):
             raise Unauthorized from ValueError(f"the owner of the token, {found.owner!r}, is disabled or gone")
         extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"APITOKEN={found.limit.credential}",)}
         return User(found.owner, groups=found.groups if groups is None else groups, extra=extra, limit=found.limit)
+
+
+def _is_over(token: Token, owner: Account | None) -> bool:
+    """Whether a token is worth nothing because of what became of its owner."""
+    if owner is None:
+        return LOCAL_USERS in token.groups
+    return owner.disabled or token.owner_uid not in {"", owner.uid}

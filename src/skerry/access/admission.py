@@ -107,6 +107,8 @@ class Granting:
             spec["groups"] = list(local)
             self._holds(user, self._index.held(_subjects(owner, local)), resource, name)
         spec["expirationTime"] = rfc3339(self._expiry(resource, name, str(spec.get("expirationTime") or "")))
+        account = self._accounts.users.get(owner)
+        spec["ownerUid"] = account.uid if account is not None else ""
         text = tokens.mint()
         spec["tokenHash"] = tokens.digest(text)
         return None if dry_run else {"status": {"token": text}}
@@ -117,7 +119,7 @@ class Granting:
             return now + LIFETIME
         try:
             found = parse(asked).astimezone(now.tzinfo)
-        except ValueError:
+        except (ValueError, OverflowError):
             why = "must be a time such as 2027-01-31T12:00:00Z"
         else:
             if now < found <= now + LONGEST:

@@ -22,8 +22,11 @@ Subject = tuple[str, str]
 """Kind (User or Group) and name."""
 
 
-MOST_KEPT = 10_000
-"""Callers, and questions of each, whose grants are kept."""
+MOST_KEPT = 500_000
+"""Questions and the scopes in their answers, of all callers together, that are kept: some fifty megabytes."""
+
+LONGEST_KEPT = 256
+"""Characters of a question that is kept: whoever asks may ask for anything, and no resource has a longer name."""
 
 
 class Binding(NamedTuple):
@@ -51,6 +54,11 @@ class Grants(NamedTuple):
     def __bool__(self) -> bool:
         """Whether there is anything."""
         return bool(self.scopes or self.named)
+
+    @property
+    def weight(self) -> int:
+        """What it counts for among those that are kept."""
+        return 1 + len(self.scopes) + sum(1 + len(names) for names in self.named.values())
 
     def allow(self, chain: Chain, name: str) -> bool:
         """Whether it may be done to an object."""
@@ -93,6 +101,7 @@ class Index:
         self._users: dict[str, dict[str, None]] = {}
         self._changed: dict[Subject, int] = {}
         self._kept: dict[tuple[Subject, ...], dict[Asked, Grants]] = {}
+        self._weight = 0
 
     def set_role(self, name: str, rules: Sequence[Rule] | None, revision: int) -> None:
         """A role was written, or is gone (None)."""
@@ -147,7 +156,7 @@ class Index:
         self.version += 1
         found = frozenset(subjects)
         for kept in [each for each in self._kept if not found.isdisjoint(each)]:
-            del self._kept[kept]
+            self._weight -= sum(each.weight for each in self._kept.pop(kept).values())
         for subject in found:
             self._changed[subject] = max(self._changed.get(subject, 0), revision)
         if found:
@@ -167,17 +176,19 @@ class Index:
 
     def grants(self, subjects: tuple[Subject, ...], asked: Asked) -> Grants:
         """Where the subjects may do something."""
-        kept = self._kept.get(subjects)
-        if kept is None:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            kept = self._kept[subjects] = {}
-        found = kept.get(asked)
+        found = self._kept.get(subjects, {}).get(asked)
         if found is None:
-            if len(kept) >= MOST_KEPT:
-                kept.clear()
-            found = kept[asked] = grants_of(self.held(subjects), asked)
+            found = grants_of(self.held(subjects), asked)
+            if sum(map(len, asked)) <= LONGEST_KEPT:
+                self._keep(subjects, asked, found)
         return found
+
+    def _keep(self, subjects: tuple[Subject, ...], asked: Asked, found: Grants) -> None:
+        if self._weight >= MOST_KEPT:
+            self._kept.clear()
+            self._weight = 0
+        self._kept.setdefault(subjects, {})[asked] = found
+        self._weight += found.weight
 
     def held(self, subjects: Iterable[Subject], chain: Chain | None = None) -> Iterator[tuple[Scope, Rule]]:
         """Every rule that the subjects hold, and where; ``chain``: only on these scopes."""

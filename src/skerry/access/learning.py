@@ -1,7 +1,8 @@
 """How the index and the accounts learn: each change of a Role, RoleBinding, Cluster, User or APIToken, in the order of the log.
 
 The server hands over what its watch caches take in (``restapi/following.py``); nothing here
-waits or asks.
+waits or asks. What somebody began to delete counts as gone, whatever finalizers still keep the
+object: taking a right away is not to wait for whoever put them there.
 """
 
 from __future__ import annotations
@@ -42,25 +43,23 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
         index.set_role(place[1], rules, revision)
 
     def binding(place: Place, value: bytes | None, revision: int) -> None:
-        index.set_binding(place[1], None if value is None else binding_of(_spec(value)), revision)
+        obj = _alive(value)
+        index.set_binding(place[1], None if obj is None else binding_of(obj["spec"]), revision)
 
     def cluster(place: Place, value: bytes | None, revision: int) -> None:
         index.set_cluster(place, None if value is None else group_of(value), revision)
 
     def user(place: Place, value: bytes | None, revision: int) -> None:
-        spec = None if value is None else _spec(value)
-        account = (
-            None
-            if spec is None
-            else Account(tuple(spec.get("groups") or ()), bool(spec.get("disabled")), (spec.get("passwordSecretRef") or {}).get("name", ""))
-        )
+        obj = _alive(value)
+        account = None if obj is None else account_of(obj)
         name = place[1]
         accounts.set_user(name, account)
         groups = accounts.groups_of(name)
         index.set_user(name, None if groups is None else frozenset(groups), revision, disabled=account is not None and account.disabled)
 
     def token(place: Place, value: bytes | None, revision: int) -> None:  # noqa: ARG001 accounts have no history
-        found = None if value is None else token_of(msgspec.json.decode(value))
+        obj = _alive(value)
+        found = None if obj is None else token_of(obj)
         old = accounts.set_token(place[1], found)
         if old is not None and (found is None or found.limit.credential != old.limit.credential):
             index.credentials.discard(old.limit.credential)
@@ -75,6 +74,12 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
         KEYS["users"]: Learner(user, lambda: [("", name) for name in accounts.users], began),
         KEYS["apitokens"]: Learner(token, lambda: [("", name) for name in accounts.tokens], began),
     }
+
+
+def _alive(value: bytes | None) -> Json | None:
+    """An object that is there to stay; None if it is gone or going."""
+    obj: Json | None = None if value is None else msgspec.json.decode(value)
+    return None if obj is None or obj["metadata"].get("deletionTimestamp") else obj
 
 
 def _spec(value: bytes) -> Json:
@@ -98,4 +103,11 @@ def token_of(obj: Json) -> Token:
     spec = obj["spec"]
     rules = tuple(rule_of(each) for each in spec.get("rules") or ())
     limit = Limit(obj["metadata"]["uid"], rules, scope_of(spec.get("scope")), parse(spec["expirationTime"]))
-    return Token(spec["tokenHash"], spec["owner"], tuple(spec.get("groups") or ()), limit)
+    return Token(spec["tokenHash"], spec["owner"], tuple(spec.get("groups") or ()), limit, spec.get("ownerUid", ""))
+
+
+def account_of(obj: Json) -> Account:
+    """What is known of a local user who is stored."""
+    spec = obj.get("spec") or {}
+    secret = (spec.get("passwordSecretRef") or {}).get("name", "")
+    return Account(tuple(spec.get("groups") or ()), bool(spec.get("disabled")), secret, obj["metadata"]["uid"])

@@ -46,13 +46,16 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Limits:
     """Bounds of a server and its connections, in bytes and seconds; ``handshakes`` is how many may run at once.
 
-    ``upgraded`` is how many connections may have left HTTP, or ask to.
+    ``upgraded`` is how many connections may have left HTTP, or ask to. Once ``unsent_bytes`` of an answer wait for their client,
+    nothing is added before he took most of them.
+
     When the server stops, running requests have ``grace_seconds`` to finish, but one whose body stopped coming only
     ``stalled_seconds``; then clients have ``linger_seconds`` to take what is still under way to them, and to say goodbye.
     """
 
     head_bytes: int = 64 * 1024
     message_bytes: int = 16 * 1024 * 1024
+    unsent_bytes: int = 64 * 1024
     head_seconds: float = 20.0
     idle_seconds: int = 75
     handshake_seconds: float = 10.0
@@ -131,6 +134,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Read who is there."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(self._limits.unsent_bytes)
         self.transport = cast("asyncio.Transport", Corked(transport, self.loop))
         self._extensions = peer_extensions(transport.get_extra_info("ssl_object"))
         if self._shared.stopping:

@@ -11,6 +11,7 @@ that opens one in the browser of somebody who has a client certificate is refuse
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,13 +28,13 @@ from skerry.kit.aio import TaskOwner
 from skerry.kit.entropy import new_id
 from skerry.kit.log import get
 from skerry.machinery.document import dumps
-from skerry.machinery.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, NotFound, ServiceUnavailable
+from skerry.machinery.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, ServiceUnavailable
 from skerry.machinery.identity import Attributes
 from skerry.restapi.bearer import wanted_protocol
 from skerry.restapi.callers import unknown
 from skerry.restapi.request import Receive, Request
 from skerry.restapi.response import Response, Send
-from skerry.restapi.server import ApiServer, error_response
+from skerry.restapi.server import CANCELLED, ApiServer
 from skerry.tunnel import link_pb2 as pb
 
 log = get("gateway.front")
@@ -56,19 +57,32 @@ class Front:
         if not path.startswith((registration.PREFIX, ATTACH_PREFIX, PROXY_PREFIX)):
             await self._api(scope, receive, send)
             return
-        request, request_id = Request(scope, receive), new_id()
+        request, request_id = Request(scope, receive, self._api.crowd.bodies), new_id()
         asked = [unknown(request)]
+        begun = False
+
+        async def sending(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             if path.startswith(PROXY_PREFIX):
-                await self._call(request, receive, send, asked, request_id)
+                await self._call(request, receive, sending, asked, request_id)
                 return
             answer = await self._joining(request, asked)
             self._api.record(asked[0], answer.code, "", request, request_id)
-            await answer.send(send, gzip_accepted=False)
-        except ApiError as error:
-            answer = error_response(error)
-            self._api.record(asked[0], answer.code, error.reason, request, request_id)
-            await answer.send(send, gzip_accepted=False)
+            await answer.send(sending, gzip_accepted=False)
+        except Exception as error:
+            if begun:
+                raise  # nothing can be told any more but that the answer is not complete
+            await self._api.failed(error, asked[0], request, request_id).send(send, gzip_accepted=False)
+        except asyncio.CancelledError:
+            if not begun:
+                self._api.record(asked[0], 503, CANCELLED, request, request_id)
+            raise
+        finally:
+            request.release()
 
     async def _joining(self, request: Request, asked: list[Attributes]) -> Response:
         """Answer at a path by which clusters and their agents join the fleet."""

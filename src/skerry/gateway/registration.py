@@ -28,7 +28,7 @@ from skerry.kinds.fullname import parsed
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.document import dumps, loads
-from skerry.machinery.errors import BadRequest, Conflict, NotFound, Unauthorized
+from skerry.machinery.errors import BadRequest, Conflict, NotFound, RequestEntityTooLarge, Unauthorized
 from skerry.machinery.reading import parse
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, PkiError
@@ -39,6 +39,9 @@ TOKEN_LIFETIME = timedelta(hours=1)
 PREFIX = "/register/"
 PATH = "/register/v1/agents"
 _SUFFIXES = {"agent": "", "manifest": ".manifest"}
+
+MOST_BYTES = 64 * 1024
+"""Of a token and a signing request. Anybody may send them, so no more is looked at."""
 
 log = get("gateway.registration")
 
@@ -125,7 +128,9 @@ class Registration:
         self._clock = clock
 
     async def register(self, body: bytes) -> Json:
-        """Answer one registration; raises BadRequest, Unauthorized, or what the API raises where it cannot be asked."""
+        """Answer one registration; raises BadRequest, RequestEntityTooLarge, Unauthorized, or what the API raises."""
+        if len(body) > MOST_BYTES:
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BYTES}")
         value, _ = parse(body)
         if not isinstance(value, dict) or not isinstance(value.get("token"), str) or not isinstance(value.get("csr"), str):
             raise BadRequest('a registration is {"token": "…", "csr": "…PEM…"}')

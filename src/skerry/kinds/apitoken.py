@@ -37,6 +37,7 @@ class APITokenSpec(Shape):
     rules: Annotated[list[RoleRule], doc("What it may do of all that its owner may; everything if empty.")] = []
     scope: Annotated[BindingScope | None, doc("Where it may do it; everywhere if left out.")] = None
     groups: Annotated[list[str], doc("The owner's groups, set by the server when it is created.")] = []
+    owner_uid: Annotated[str, doc("uid of the owner, if he is a local user; set by the server when it is created.", max_length=64)] = ""
     token_hash: Annotated[str, doc("SHA-256 of the token, set by the server when it is created.", max_length=64)] = ""
 
 
@@ -76,6 +77,6 @@ RESOURCE = Resource(
     ),
     rules=(
         sound,
-        immutable("spec.owner", "spec.groups", "spec.tokenHash", "spec.rules", "spec.scope", "spec.expirationTime"),
+        immutable("spec.owner", "spec.ownerUid", "spec.groups", "spec.tokenHash", "spec.rules", "spec.scope", "spec.expirationTime"),
     ),
 )

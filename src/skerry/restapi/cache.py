@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -41,6 +40,9 @@ PAUSE_EACH, LONGEST_PAUSE = 0.0001, 0.01
 
 WOKEN_AT_ONCE = 200
 """Watchers that are woken in one turn of the event loop: ten milliseconds, in which nobody else is heard."""
+
+BYTES_OF_A_WAKING, BYTES_OF_AN_EVENT = 8192, 512
+"""Bytes that cost about as much as the waking itself, and as an event beside its own: who is told much counts for several."""
 
 _decode_head = msgspec.json.Decoder(_Head).decode
 
@@ -146,22 +148,26 @@ class Event:
 class Watcher:
     """A bounded queue of events between a cache and one response."""
 
-    __slots__ = ("_alarm", "_events", "_limit", "_waiter", "dropped")
+    __slots__ = ("_alarm", "_bytes", "_events", "_limit", "_waiter", "dropped")
 
     def __init__(self, backlog: list[Event], limit: int = 20_000) -> None:
         """Begin with the events that happened since the watcher's revision."""
         self._events: deque[Event] = deque(backlog)
+        self._bytes = 0
         self._limit = limit
         self._waiter: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.dropped = False
 
     def offer(self, event: Event) -> None:
-        """Queue an event, without waking anybody; a full queue drops the watcher."""
+        """Queue an event, without waking anybody; a full queue drops the watcher, who is told nothing more."""
+        if self.dropped:
+            return
         if len(self._events) >= self._limit:
             self.dropped = True
         else:
             self._events.append(event)
+            self._bytes += event.item.size + BYTES_OF_AN_EVENT
 
     def drop(self) -> None:
         """End the watch."""
@@ -174,6 +180,11 @@ class Watcher:
             self._waiter.set_result(None)
 
     @property
+    def weight(self) -> int:
+        """What waking costs now, in wakings; 0 if there is nothing to tell."""
+        return 1 + self._bytes // BYTES_OF_A_WAKING if self._events or self.dropped else 0
+
+    @property
     def next_revision(self) -> int:
         """The revision of the first event that is queued; 0 if none is."""
         return self._events[0].revision if self._events else 0
@@ -182,6 +193,7 @@ class Watcher:
         """Take everything that is queued."""
         events = list(self._events)
         self._events.clear()
+        self._bytes = 0
         return events
 
     async def wait(self, seconds: float) -> None:
@@ -228,7 +240,8 @@ class ResourceCache:
         self.sent = 0  # events, to all watchers together
         self._closed = False
         self._called = 0.0
-        self._calling: asyncio.TimerHandle | None = None
+        self._calling: asyncio.Handle | None = None
+        self._round = False  # whether some are still to be woken
 
     def load(self, items: Iterator[Item], revision: int) -> None:
         """Take the state as of a revision; what happens afterwards comes through ``apply``."""
@@ -257,31 +270,38 @@ class ResourceCache:
         self.revision = self.changed = item.revision
         for watcher in tuple(self.watchers):
             watcher.offer(event)
-        if self.watchers and self._calling is None:
+        if self.watchers and self._calling is None and not self._round:
             self._call()
 
     def _call(self) -> None:
-        """Wake the watchers, now if the last time is long enough ago: waking many costs more than what they are told."""
+        """Have the watchers woken, soon, or a pause after the last time: waking many costs more than what they are told."""
         loop = asyncio.get_running_loop()
         pause = self._called + min(len(self.watchers) * PAUSE_EACH, LONGEST_PAUSE) - loop.time()
-        if pause > 0:
-            self._calling = loop.call_later(pause, self._wake)
-        else:
-            self._wake()
+        self._calling = loop.call_later(pause, self._wake) if pause > 0 else loop.call_soon(self._wake)  # behind the rest of a batch
 
     def _wake(self) -> None:
-        self._calling, self._called = None, asyncio.get_running_loop().time()
-        self._wake_some(iter(tuple(self.watchers)))
+        self._calling, self._called, self._round = None, asyncio.get_running_loop().time(), True
+        self._wake_some(iter(tuple(self.watchers)), self.changed)
 
-    def _wake_some(self, left: Iterator[Watcher]) -> None:
-        """Wake some watchers, and the others in the next turns of the loop."""
-        some = list(islice(left, WOKEN_AT_ONCE))
-        for watcher in some:
-            watcher.wake()
+    def _wake_some(self, left: Iterator[Watcher], until: int) -> None:
+        """Wake some watchers, and the others in the next turns of the loop.
+
+        There is one round at a time: what happens after the revision ``until`` is told to those who are still to be
+        woken, and to the others in the next one. Rounds that overlap would wake in one turn what each of them leaves to many.
+        """
+        weight = 0
+        for watcher in left:
             if watcher.dropped:
                 self.watchers.discard(watcher)
-        if len(some) == WOKEN_AT_ONCE:
-            asyncio.get_running_loop().call_soon(self._wake_some, left)
+            if due := watcher.weight:
+                watcher.wake()
+                weight += due
+                if weight >= WOKEN_AT_ONCE:
+                    asyncio.get_running_loop().call_soon(self._wake_some, left, until)
+                    return
+        self._round = False
+        if self.changed > until and self.watchers:
+            self._call()
 
     def since(self, revision: int) -> list[Event]:
         """Events above a revision; raises Expired if some are no longer held."""

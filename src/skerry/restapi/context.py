@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
 
 from skerry.kit.clock import Clock
+from skerry.kit.turns import Turns
 from skerry.machinery.identity import Sight, User
 from skerry.machinery.resource import Json, Resource
 from skerry.restapi.aside import LARGE, Aside
@@ -33,6 +34,7 @@ class Parts:
     organization: str
     admission: Admission | None = None
     aside: Aside = field(default_factory=Aside)
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(slots=True)

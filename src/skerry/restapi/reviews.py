@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from skerry.machinery.causes import invalid as bad
 from skerry.machinery.errors import BadRequest, invalid
 from skerry.machinery.identity import Attributes, Decision, Shown, User
+from skerry.machinery.meta import go_type
 from skerry.machinery.resource import Resource
 from skerry.machinery.schema import Schema
 from skerry.restapi.contract import Authorizer
 
 Json = dict[str, Any]
 
+ABOUT = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
 SOME = "some of this holds for some objects only; ask about one of them by its name"
 
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -84,17 +86,11 @@ def _info(user: User) -> Json:
 
 def _access(spec: Json, asker: Asker) -> Json:
     user = asker.user
-    about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    about, path = _texts(ACCESS, spec, "resourceAttributes", ABOUT), _texts(ACCESS, spec, "nonResourceAttributes", ("verb", "path"))
     if bool(about) == bool(path):
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        raise invalid("", ACCESS.group, "", [bad("spec", about, text)])
-    if isinstance(path, dict):
-        attributes = Attributes(user, path.get("verb", ""), path=path.get("path", ""))
-    else:
-        asked = about if isinstance(about, dict) else {}
-        attributes = Attributes(
-            user, *(str(asked.get(name) or "") for name in ("verb", "group", "version", "resource", "subresource", "namespace", "name"))
-        )
+        raise invalid("", ACCESS.group, "", [bad("spec", spec.get("resourceAttributes"), text)])
+    attributes = Attributes(user, path["verb"], path=path["path"]) if path else Attributes(user, *(about[name] for name in ABOUT))
     decision = asker.decide(attributes)
     status: Json = {"allowed": decision.allowed}
     if decision.reason:
@@ -102,8 +98,29 @@ def _access(spec: Json, asker: Asker) -> Json:
     return status
 
 
+def _texts(resource: Resource, spec: Json, name: str, fields: Sequence[str]) -> dict[str, str]:
+    """Fields of a part of the question, all of them texts; empty if the part is. Raises BadRequest."""
+    part = spec.get(name) or {}
+    if not isinstance(part, dict):
+        raise _unreadable(resource, name, part)
+    for field in fields:
+        if not isinstance(part.get(field) or "", str):
+            raise _unreadable(resource, f"{name}.{field}", part[field])
+    return {field: part.get(field) or "" for field in fields} if part else {}
+
+
+def _unreadable(resource: Resource, path: str, value: Any) -> BadRequest:
+    return BadRequest(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+        f" json: cannot unmarshal {go_type(value)} into Go struct field {resource.kind}Spec.spec.{path}"
+    )
+
+
 def _rules(spec: Json, asker: Asker) -> Json:
-    rules = asker.authorizer.rules(asker.user, str(spec.get("namespace") or ""))
+    namespace = spec.get("namespace") or ""
+    if not isinstance(namespace, str):
+        raise _unreadable(RULES, "namespace", namespace)
+    rules = asker.authorizer.rules(asker.user, namespace)
     partial = any(rule.some for rule in rules)
     return {
         "incomplete": partial,

@@ -77,6 +77,7 @@ HANDLERS: Mapping[str, Handler] = {
 }
 SCALING: Mapping[str, Handler] = {"get": scaling.get, "update": scaling.update, "patch": scaling.patch}
 NO_METHOD = "the server does not allow this method on the requested resource"
+CANCELLED = "Cancelled"
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 
 log = get("restapi.server")
@@ -191,20 +192,11 @@ class ApiServer:
         try:
             await self.callers.identify(request, asked)
             response = await self._answer(request, asked, warnings)
-        except ApiError as error:
-            response = error_response(error)
-            self.record(asked[0], response.code, error.reason, request, request_id)
-        except StoreError as error:
-            refusal = unavailable(error)
-            response = error_response(refusal)
-            if not isinstance(error, (StoreFull, StoreUnavailable, CannotOpen)):
-                log.exception("the store failed", request=request_id, path=request.path)
-            self.record(asked[0], response.code, refusal.reason, request, request_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a Status
-            # without its message, which may quote what the caller sent
-            log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))  # noqa: TRY400
-            response = error_response(InternalError(f"the server met an error of its own; its log says more under request {request_id}"))
-            self.record(asked[0], response.code, "InternalError", request, request_id)
+            response = self.failed(error, asked[0], request, request_id)
+        except asyncio.CancelledError:  # the server stops, and what was asked for may have been done all the same
+            self.record(asked[0], 503, CANCELLED, request, request_id)
+            raise
         else:
             self.record(asked[0], response.code, "", request, request_id)
         response.headers = [
@@ -226,6 +218,13 @@ class ApiServer:
         finally:
             request.release()
             response.after()
+
+    def failed(self, error: Exception, attributes: Attributes, request: Request, request_id: str) -> Response:
+        """The Status of whatever went wrong, written down."""
+        told = in_words(error, request, request_id)
+        response = error_response(told)
+        self.record(attributes, response.code, told.reason, request, request_id)
+        return response
 
     def record(self, attributes: Attributes, code: int, reason: str, request: Request, request_id: str) -> None:
         """Have written down what became of a request."""
@@ -383,6 +382,19 @@ def unavailable(error: StoreError) -> ServiceUnavailable:
             return ServiceUnavailable(str(error))
         case _:
             return ServiceUnavailable("the store cannot answer now; the server's log says more")
+
+
+def in_words(error: Exception, request: Request, request_id: str) -> ApiError:
+    """What a caller is told of whatever went wrong; what nobody expected goes into the log."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, StoreError):
+        if not isinstance(error, (StoreFull, StoreUnavailable, CannotOpen)):
+            log.error("the store failed", request=request_id, path=request.path, exc_info=error)
+        return unavailable(error)
+    # without its message, which may quote what the caller sent
+    log.error("a request failed unexpectedly", request=request_id, method=request.method, path=request.path, error=frames(error))
+    return InternalError(f"the server met an error of its own; its log says more under request {request_id}")
 
 
 def error_response(error: ApiError) -> Response:

@@ -9,12 +9,16 @@ made or taken away):
   comes back and is answered by what holds then;
 * a watch cannot resume from before the last change of the sight: nobody knows any more what was
   shown then. It is told 410, and lists anew.
+
+One change may be about thousands of watches, and each looks at thousands of objects again: they
+do so one after the other, in slices (``kit/turns.py``). Nothing is shown meanwhile that is out
+of sight by then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from skerry.machinery.errors import ApiError, Expired
 from skerry.machinery.identity import Sight
@@ -38,13 +42,15 @@ class Sighted:
     def __init__(self, call: Call, sight: Sight, watcher: Watcher, selection: Selection) -> None:
         """``watcher`` has joined the cache already."""
         self._feeds = call.parts.feeds
+        self._turns = call.parts.turns
         self._cache = call.cache
         self._latest = call.resource.latest
         self._sight = sight
         self._watcher = watcher
         self._selection = selection
         self._shown: set[Place] = set()
-        self._ready = self._stale = False
+        self._ready = self._stale = self._looking = False
+        self._again: set[str] = set()
         self.end = sight.follow(self._changed)
 
     async def begin(self, initial: Sequence[Item] | None, backlog: Sequence[Event]) -> None:
@@ -83,29 +89,54 @@ class Sighted:
         return "DELETED", event.item if event.verb is Verb.DELETE else left(event)
 
     def _changed(self, namespace: str = "") -> None:
-        """The sight changed: look at every object again, or at every one in a namespace."""
+        """The sight changed: have every object looked at again, or every one in a namespace."""
         if not self._ready:
             self._stale = True
-            return
-        if not self._sight.any or (self._selection.sight is None and not self._sight.whole):
-            self._watcher.drop()
-            return
-        if self._selection.sight is None:
-            return
-        try:
-            self._look_again(namespace)
-        except ApiError:  # an object that cannot be opened; whoever made the change is not to suffer for it
-            self._watcher.drop()
-        self._watcher.wake()
+        elif self._selection.sight is None:
+            if not self._sight.any or not self._sight.whole:
+                self._cut()
+        else:
+            self._again.add(namespace)
+            if not self._looking:
+                self._looking = True
+                self._turns.add(self._look_again())
 
-    def _look_again(self, namespace: str) -> None:
+    def _cut(self) -> None:
+        """End the watch: nothing more is shown from now on, and the watcher learns of it in his turn."""
+        self._watcher.dropped = True
+        self._turns.add(wake() for wake in (self._watcher.wake,))
+
+    def _look_again(self) -> Iterator[None]:
         rows = self._cache.rows
-        places = rows.irange((namespace, ""), (namespace + "\0", ""), inclusive=(True, False)) if namespace else rows
-        for item in [rows[place] for place in places]:
-            if self._selection.has(item) != (item.place in self._shown):
+        while self._again and not self._is_over():
+            namespace = self._again.pop()
+            if not self._sight.any:
+                self._cut()
+                break
+            inside = rows.irange((namespace, ""), (namespace + "\0", ""), inclusive=(True, False)) if namespace else rows
+            places = list(inside)
+            for start in range(0, len(places), AT_A_TIME):
+                try:
+                    self._look_at(places[start : start + AT_A_TIME])
+                except ApiError:  # an object that cannot be opened; whoever made the change is not to suffer for it
+                    self._cut()
+                yield
+                if self._is_over():
+                    break
+        self._looking = False
+
+    def _is_over(self) -> bool:
+        return self._watcher.dropped or self._watcher not in self._cache.watchers
+
+    def _look_at(self, places: Sequence[Place]) -> None:
+        """Have judged anew, behind what waits already, what the watcher was shown otherwise."""
+        for place in places:
+            item = self._cache.rows.get(place)
+            if item is not None and self._selection.has(item) != (place in self._shown):
                 again = Event(Verb.UPDATE, item, item)
                 again.revision = max(self._position(), item.revision)
                 self._watcher.offer(again)
+        self._watcher.wake()
 
     def _position(self) -> int:
         """The revision that the kind is known up to."""

@@ -8,6 +8,7 @@ from its last revision.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 
@@ -26,6 +27,9 @@ from skerry.restapi.status import failure
 See = Callable[[Event], tuple[str, Item] | None]
 
 BOOKMARK_EVERY = 60.0
+PORTION = 64 * 1024
+"""Bytes that are handed over at once."""
+
 SHORTEST, LONGEST = 1800.0, 3600.0
 """A watch without a timeout of its own ends after a random while, so that clients spread."""
 
@@ -117,16 +121,31 @@ class _Stream:
             if now >= self._ends:
                 break
             await self._watcher.wait(min(self._ends, next_mark) - now)
-            events = self._watcher.take()
-            seen = [shown for event in events if (shown := self._see(see, event)) is not None]
-            if seen:
-                yield b"".join(seen)
+            async for portion in self._portions(see, self._watcher.take()):
+                yield portion
             if clock.monotonic() >= next_mark:
                 next_mark = clock.monotonic() + BOOKMARK_EVERY
                 if bookmarks:
                     yield self._bookmark()
         if bookmarks and not self._watcher.dropped:
             yield self._bookmark()
+
+    async def _portions(self, see: See, events: list[Event]) -> AsyncIterator[bytes]:
+        """Encode events as they are taken from us: of one who is behind, no more is encoded than he has room for."""
+        held: list[bytes] = []
+        size = 0
+        for event in events:
+            frame = self._see(see, event)
+            if frame is None:
+                continue
+            held.append(frame)
+            size += len(frame)
+            if size >= PORTION:
+                yield b"".join(held)
+                await asyncio.sleep(0)
+                held, size = [], 0
+        if held:
+            yield b"".join(held)
 
     def _see(self, see: See, event: Event) -> bytes | None:
         self._revision = event.revision
