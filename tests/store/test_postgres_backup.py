@@ -6,6 +6,7 @@ import asyncio
 import stat
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from skerry.store.backup import backup as backup_file
@@ -83,6 +84,37 @@ async def test_a_restore_of_a_served_database_shows_the_copy_and_every_follower_
     assert (await contents(other)).keys() == {"kept"}
     await one.close()
     await other.close()
+
+
+async def test_a_restore_and_what_is_written_beside_it_wait_for_each_other_in_one_order(address: Address, tmp_path: Path) -> None:
+    """Heartbeats and compaction go on while a restore of any length runs: neither may end up waiting for the other in a circle."""
+    store = await PostgresStore.open(address, PATIENT)
+    newest = await put(store, "a", await put(store, "a"))
+    await backup(address, tmp_path / "copy.db", MADE)
+    reader, looker = [await asyncpg.connect(address.url, timeout=60) for _ in range(2)]
+    looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    async def waiting(many: int) -> None:
+        async with asyncio.timeout(60):
+            while await looker.fetchval(looks) < many:  # noqa: ASYNC110 sessions of another process
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("SELECT FROM skerry.latest")  # the restore, which empties this table, gets stuck in its midst
+        restored = group.create_task(restore(tmp_path / "copy.db", address))
+        await waiting(1)
+        group.create_task(store.latest_put({Key("o", "t", "n", "x"): b"1"}))
+        group.create_task(store.compact(newest))
+        await waiting(3)
+        await asyncio.sleep(1.5)  # longer than PostgreSQL lets a session wait before it looks, once, for a circle
+        await transaction.rollback()
+    assert restored.result().objects == 1
+    assert await contents(store) == {"a": (newest, f"<{newest}>".encode())}
+    await reader.close()
+    await looker.close()
+    await store.close()
 
 
 async def test_an_embedded_store_moves_to_postgresql(servers: Databases, tmp_path: Path) -> None:

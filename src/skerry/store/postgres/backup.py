@@ -2,7 +2,7 @@
 
 * A copy is an embedded database (one SQLite file) with one moment's objects. So a copy of either
   dialect can be put into either: this is also how an embedded installation moves to PostgreSQL.
-* A restore is one transaction under the lock of the counter: servers that run see the old state or the
+* A restore is one transaction under the locks of the counters: servers that run see the old state or the
   new one. As with the embedded dialect it opens a new epoch, and latest values are forgotten.
 """
 
@@ -91,7 +91,7 @@ async def restore(copy: Path, address: Address, minutes: int = 0) -> Restored:
 
 
 async def _exchange(connection: Any, copy: Path, history: str, minutes: int) -> Restored:
-    await connection.execute(SQL["lock_counter"])
+    await connection.execute(SQL["lock_counters"])
     await connection.execute(SQL["clear"])
     with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as file:
         newest = int(file.execute(FILE["newest"]).fetchone()[0])
