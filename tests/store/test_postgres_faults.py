@@ -212,6 +212,7 @@ async def test_while_the_database_is_away_callers_are_told_and_afterwards_all_is
     store = await PostgresStore.open(Address(server.dsn()), IMPATIENT)
     key = Key("o", "r", "n", "a")
     await eventually(lambda: store.write(Write(key, 0, VALUE)))
+    assert not store.trouble()
     await asyncio.to_thread(server.stop)
     asked: list[Callable[[], Awaitable[object]]] = [
         lambda: store.write(Write(Key("o", "r", "n", "b"), 0, VALUE)),
@@ -222,9 +223,11 @@ async def test_while_the_database_is_away_callers_are_told_and_afterwards_all_is
     for ask in asked:
         with pytest.raises(StoreUnavailable, match=r"does not answer|cannot be reached"):
             await ask()
+    assert "does not answer" in store.trouble()
     await asyncio.to_thread(server.start)
     for ask in asked:
         await eventually(ask)
+    assert not store.trouble()
     changes: list[Change] = []
 
     async def look() -> None:

@@ -168,12 +168,16 @@ class Server:
                 "the database does not answer; will try again", database=str(self.address), error=f"{type(error).__name__}: {error}"
             )
 
+    def away(self, since: float | None = None) -> bool:
+        """Whether the database has been away for longer than the limit, or a call that began at ``since`` has waited for as long."""
+        began = min((each for each in (since, self._away_since) if each is not None), default=None)
+        return began is not None and time.monotonic() - began >= self.limits.away
+
     def refuse_when_away(self, since: float | None = None) -> None:
         """Raise StoreUnavailable if the database has been away for longer than the limit, StoreClosed at the end."""
         if self.closed:
             raise StoreClosed("the store is closed")
-        began = min((each for each in (since, self._away_since) if each is not None), default=None)
-        if began is not None and time.monotonic() - began >= self.limits.away:
+        if self.away(since):
             raise StoreUnavailable(f"the database {self.address} does not answer; a write that was under way may or may not have been made")
 
     async def persist(self, lane: Lane, operation: Callable[[Any], Awaitable[T]]) -> T:
