@@ -11,11 +11,12 @@ import pytest
 
 from skerry.store.backup import backup as backup_file
 from skerry.store.backup import restore as restore_file
-from skerry.store.contract import EPOCH_JUMP, Compacted, Key, Store, StoreDamaged, Value, Write
+from skerry.store.contract import EPOCH_JUMP, Compacted, Key, Store, StoreDamaged, StoreError, StoreFull, Value, Write
 from skerry.store.postgres.backup import backup, restore
 from skerry.store.postgres.server import Address
 from skerry.store.postgres.store import PostgresStore
 from skerry.store.sqlite import SqliteStore
+from tests.disks import small_disk
 from tests.store.databases import PATIENT, Databases
 
 pytestmark = pytest.mark.usefixtures("wheel")
@@ -123,14 +124,27 @@ async def test_an_embedded_store_moves_to_postgresql(servers: Databases, tmp_pat
     await put(embedded, "a", first)
     await put(embedded, "b")
     was = await contents(embedded)
-    backup_file(tmp_path / "s.db", tmp_path / "copy.db", MADE)
+    copy = tmp_path / "100% of #1?.db"  # a name that is no URL
+    backup_file(tmp_path / "s.db", copy, MADE)
     await embedded.close()
     empty = await servers.empty()
-    await restore(tmp_path / "copy.db", empty)
+    with pytest.raises(StoreError, match="holds no database of Skerry's"):
+        await backup(empty, tmp_path / "none.db", MADE)
+    await restore(copy, empty)
     store = await PostgresStore.open(empty, PATIENT)
     assert await contents(store) == was
     assert await put(store, "c") > EPOCH_JUMP
     await store.close()
+
+
+async def test_a_copy_that_does_not_fit_on_its_disk_is_told_and_leaves_nothing(address: Address, tmp_path: Path) -> None:
+    store = await PostgresStore.open(address, PATIENT)
+    await asyncio.gather(*(store.write(Write(Key("o", "r", "n", f"x{number}"), 0, Value(b"<", b"x" * 5000))) for number in range(200)))
+    await store.close()
+    with small_disk(tmp_path / "small", "256k"):
+        with pytest.raises(StoreFull, match=r"copy\.db.* is full"):
+            await backup(address, tmp_path / "small" / "copy.db", MADE)
+        assert names(tmp_path / "small") == []
 
 
 async def test_a_copy_that_is_not_whole_leaves_the_database_alone(address: Address, tmp_path: Path) -> None:

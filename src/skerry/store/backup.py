@@ -165,7 +165,7 @@ def verify(copy: Path) -> Facts:
     if not copy.exists():
         raise StoreError(f"{copy} does not exist")
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(unserved(copy)) as connection:
             schema = schema_of(connection)
             refuse_newer(Level(schema, schema), MIGRATIONS, copy)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -179,6 +179,11 @@ def verify(copy: Path) -> Facts:
             return Facts(schema, made, revision, objects, checksum, tuple(sorted(keys_in(connection))))
     except (sqlite3.Error, TypeError) as error:
         raise _not_whole(copy, str(error)) from error
+
+
+def unserved(file: Path) -> sqlite3.Connection:
+    """Open a database that nobody changes meanwhile, whatever it is called, to read it alone; raises sqlite3.Error."""
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro&immutable=1", uri=True)
 
 
 def _not_whole(copy: Path, why: str) -> StoreDamaged:
