@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ import pytest
 
 from peers.postgresql import PostgreSql, kill
 from skerry.kit.aio import TaskOwner
-from skerry.store.contract import EPOCH_JUMP, Change, Compacted, Key, RevisionConflict, StoreUnavailable, Value, Verb, Write
+from skerry.store.contract import EPOCH_JUMP, Change, Compacted, Key, RevisionConflict, StoreFull, StoreUnavailable, Value, Verb, Write
 from skerry.store.feed import feed
 from skerry.store.postgres.server import SQL, Address, Limits
 from skerry.store.postgres.store import PostgresStore
+from tests.disks import small_disk
 from tests.store.relay import relay, through
 
 pytestmark = pytest.mark.usefixtures("wheel")
@@ -248,6 +250,36 @@ async def eventually(ask: Callable[[], Awaitable[object]]) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def test_a_full_disk_refuses_writes_serves_reads_and_heals_when_there_is_room(server: PostgreSql) -> None:
+    small = server.folder / "small"
+    with small_disk(small, "24m"):
+        owner = server.data.stat()
+        os.chown(small, owner.st_uid, owner.st_gid)
+        admin = await asyncpg.connect(server.dsn(), timeout=60)
+        await admin.execute(f"CREATE TABLESPACE small LOCATION '{small}'")
+        await admin.execute("CREATE DATABASE small TABLESPACE small")
+        store = await PostgresStore.open(Address(server.dsn("small")), PATIENT)
+        ballast = small / "ballast"
+        ballast.write_bytes(bytes(4 << 20))
+        acknowledged: dict[str, int] = {}
+
+        async def fill() -> None:
+            for number in range(1000):
+                acknowledged[f"n{number}"] = await store.write(Write(Key("o", "r", "n", f"n{number}"), 0, Value(b"<", b"x" * 100_000)))
+
+        with pytest.raises(StoreFull, match="is full; nothing was lost"):
+            await fill()
+        assert len(acknowledged) > 10
+        ballast.unlink()
+        after = await store.write(Write(Key("o", "r", "n", "after"), 0, VALUE))
+        assert {row.key.name: row.revision for row in (await store.page("o", "r")).rows} == {**acknowledged, "after": after}
+        assert after == max(acknowledged.values()) + 1
+        await store.close()
+        await admin.execute("DROP DATABASE small")
+        await admin.execute("DROP TABLESPACE small")
+        await admin.close()
 
 
 async def test_a_failover_to_a_standby_that_lost_the_tail_tells_every_follower_to_start_anew(server: PostgreSql) -> None:
