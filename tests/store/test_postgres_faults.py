@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ IMPATIENT = Limits(call=30.0, away=0.5, connect=30.0, poll=0.05)
 """So that a server that is down is soon called away, and a slow one is not."""
 
 VALUE = Value(b"<", b">" + b" " * 500)
+AWAY = 5.0
+"""So long the API may be away, in seconds."""
 
 
 @pytest.fixture
@@ -167,6 +170,22 @@ async def test_connections_that_are_cut_in_the_middle_lose_nothing(server: Postg
             between.cut()
 
         await _survives(store, cut, 8)
+        await store.close()
+
+
+async def test_sessions_that_fall_silent_without_an_end_are_all_made_anew_while_the_api_may_be_away(server: PostgreSql) -> None:
+    async with relay(server.folder) as (between, folder):
+        store = await PostgresStore.open(through(folder, Address(server.dsn())))
+        follower = Follower(store)
+        async with TaskOwner("test") as owner:
+            owner.spawn(follower.run(), "follower")
+            await follower.until(await store.write(Write(Key("o", "r", "n", "before"), 0, VALUE)))
+            between.fall_silent()
+            began = time.monotonic()
+            await follower.until(await store.write(Write(Key("o", "r", "n", "after"), 0, VALUE)))
+            assert [row.key.name for row in (await store.page("o", "r")).rows] == ["after", "before"]
+            assert time.monotonic() - began < AWAY
+        assert [change.revision for change in follower.seen] == [1, 2]
         await store.close()
 
 
