@@ -69,7 +69,7 @@ class Bench:
     """One run."""
 
     def __init__(self, ours: Sequence[Side], theirs: Side, arguments: argparse.Namespace) -> None:
-        """All sides are empty. The first of ours is the one whose reads are measured too: they come from memory on any database."""
+        """All sides are empty. Reads of ours come from memory on any database, once PostgreSQL was asked how far it has come."""
         self.ours, self.theirs = ours, theirs
         self._arguments = arguments
         self._round = 0
@@ -97,31 +97,34 @@ class Bench:
 
     def compare(self, operation: Operation, callers: int) -> None:
         """Take turns, and print one line for each of ours."""
-        ours = self.ours[: None if operation.plan["method"] != "GET" else 1]
-        mine: dict[str, list[Measured]] = {side.name: [] for side in ours}
+        mine: dict[str, list[Measured]] = {side.name: [] for side in self.ours}
         other: list[Measured] = []
         for _ in range(self._arguments.rounds):
-            for side in ours:
+            for side in self.ours:
                 mine[side.name].append(self.one(side, operation.plan, callers, self._arguments.count * (4 if callers > 1 else 1)))
             other.append(self.one(self.theirs, operation.theirs or operation.plan, callers, self._arguments.count))
-        for side in ours:
-            name = operation.name if side is ours[0] else f"{operation.name}, {side.name}"
-            _line(name, str(callers), mine[side.name], other, operation.budget if callers == 64 else 0.0)
+        for side in self.ours:
+            _line(self._named(operation.name, side), str(callers), mine[side.name], other, operation.budget if callers == 64 else 0.0)
+
+    def _named(self, name: str, side: Side) -> str:
+        return name if side is self.ours[0] else f"{name}, {side.name}"
 
     def lists(self, number: int) -> None:
         """Fill a namespace with clusters, and list it."""
-        namespace, sides = f"list-{number}", (self.ours[0], self.theirs)
+        namespace = f"list-{number}"
         path, body = (each.replace(NAMESPACE, namespace) for each in (CLUSTERS, text(a_cluster())))
-        for side in sides:
+        for side in self.sides:
             side.client.ask("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
             run(side.client, {"method": "POST", "path": path, "body": body, "headers": JSON, "callers": 32, "count": number})
         for name, headers in (("JSON", {"Accept": "application/json"}), ("Table", TABLE)):
             plan = {"method": "GET", "path": path, "headers": headers}
-            self.ours[0].worst_stall_ms()
-            rounds = [[self.one(side, plan, 1, 3) for side in sides] for _ in range(self._arguments.rounds)]
-            mine, other = ([each[place] for each in rounds] for place in (0, 1))
-            _line(f"list {number:,} {name}", "1", mine, other, 30.0 if number >= 10_000 else 0.0)
-            print(f"    the event loop was held for {self.ours[0].worst_stall_ms():.0f} ms at worst (budget: 50)")
+            for side in self.ours:
+                side.worst_stall_ms()
+            rounds = [[self.one(side, plan, 1, 3) for side in self.sides] for _ in range(self._arguments.rounds)]
+            *mine, other = zip(*rounds, strict=True)
+            for side, measured in zip(self.ours, mine, strict=True):
+                _line(self._named(f"list {number:,} {name}", side), "1", measured, other, 30.0 if number >= 10_000 else 0.0)
+                print(f"    the event loop was held for {side.worst_stall_ms():.0f} ms at worst (budget: 50)")
 
     def large_body(self) -> None:
         """Send 10 MB, which is refused, and a document of 1 MB, which is not."""
@@ -150,14 +153,14 @@ class Bench:
         print(f"    the peer's CPU is {costs[-1] / costs[0]:.1f} times ours (budget: 2); p99 budget: 20 ms")
 
 
-def _line(name: str, callers: str, mine: list[Measured], other: list[Measured], budget: float) -> None:
+def _line(name: str, callers: str, mine: Sequence[Measured], other: Sequence[Measured], budget: float) -> None:
     rate, peer = (statistics.median(each.rate for each in side) for side in (mine, other))
     cpu, peer_cpu = (statistics.median(each.cpu for each in side) for side in (mine, other))
     p99, peer_p99 = (statistics.median(each.p99 for each in side) for side in (mine, other))
     generator = max(statistics.median(each.generator for each in side) for side in (mine, other))
     verdict = "" if not budget else f"{budget:g} ok" if rate / peer >= budget else f"{budget:g} MISS"
     figures = f"{rate:9,.1f} {peer:9,.1f} {rate / peer:6.1f}x  {cpu:8.3f} {peer_cpu:8.3f} {peer_cpu / max(cpu, 1e-6):6.1f}x"
-    print(f"{name:20} {callers:>3}  {figures}  {p99:8.1f} {peer_p99:8.1f}  {generator:4.0%}  {verdict}", flush=True)
+    print(f"{name:28} {callers:>3}  {figures}  {p99:8.1f} {peer_p99:8.1f}  {generator:4.0%}  {verdict}", flush=True)
 
 
 def _machine() -> str:
@@ -185,7 +188,7 @@ def main() -> None:
         arguments.rounds, arguments.count, arguments.callers, arguments.objects, arguments.seconds = 1, 500, "64", "1000", 2
     wanted = [each for each in arguments.only.split(",") if each]
     print(_machine())
-    print(f"{'':24}  {'ops/s':>9} {'peer':>9} {'ratio':>7}  {'CPU ms':>8} {'peer':>8} {'ratio':>7}", end="")
+    print(f"{'':32}  {'ops/s':>9} {'peer':>9} {'ratio':>7}  {'CPU ms':>8} {'peer':>8} {'ratio':>7}", end="")
     print(f"  {'p99 ms':>8} {'peer':>8}  gen   budget")
     with ExitStack() as stack:
         ours = [stack.enter_context(skerry(arguments.profile))]

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import stat
 import subprocess
 import tarfile
@@ -17,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from peers.postgresql import PostgreSql
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
+from skerry.compose import statistics
 from skerry.compose.doctor import Verdict, certificates, clock, disk, local
 from skerry.compose.settings import ServerSettings
 from skerry.compose.support import LEFT_OUT, filtered
@@ -26,6 +29,7 @@ from skerry.pki import policy
 from skerry.pki.files import Safe
 from tests.e2e.server import SKERRY, Server, eventually, running
 from tests.restapi.planted import Planter
+from tests.store.databases import why_not
 
 Json = dict[str, Any]
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -145,6 +149,49 @@ def test_a_full_disk_and_a_wrong_clock_are_told_apart_from_good_ones(tmp_path: P
         monkeypatch.setattr("skerry.compose.doctor.LEAST_BYTES", least)
         monkeypatch.setattr("skerry.compose.doctor.LOW_BYTES", low)
         assert [each.verdict for each in disk(tmp_path)] == [expected]
+
+
+def test_of_postgresql_the_server_is_asked_and_tells_what_it_can_while_its_database_is_away(tmp_path: Path) -> None:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    with PostgreSql("wheel") as database:
+        address = database.dsn().replace("skerry@", "skerry:PLANTED@")
+        with running(tmp_path, "--database", address, verb="server") as server:
+            found = findings(server.data)
+            for check in ("server", "database", "encryption", "agents"):
+                assert of(found, check) == {"OK"}, check
+            database.stop(signal.SIGKILL)
+            eventually(lambda: not_ready(server), 60, server.log)
+            found = findings(server.data, code=1)
+            for check in ("server", "database", "encryption", "agents"):
+                assert of(found, check) == {"FAIL"}, check
+            assert all(each["todo"] for each in found if each["verdict"] == "FAIL")
+            file = tmp_path / "bundle.tar.gz"
+            skerry("support", "bundle", str(file), "--data", str(server.data))
+            told = {Path(name).name: json.loads(data) for name, data in members(file).items()}
+            shown = asyncio.run(raw(server, statistics.PATH))
+            database.start()
+    assert "[-]store failed: the database does not answer; will try again" in told["server.json"]["readyz"]
+    assert "the database does not answer" in told["statistics.json"]["warnings"][0]["event"]
+    assert told["statistics.json"]["settings"]["port"] == server.port
+    assert set(told["keys.json"]) == set(told["events.json"]) == {"error"}
+    assert "PLANTED" not in json.dumps([told, shown])
+    assert shown["settings"]["database_url"] == database.dsn()
+
+
+async def raw(server: Server, path: str) -> Json:
+    async with HttpClient(read(server.kubeconfig)) as client:
+        answer: Json = await client.raw("GET", path)
+        return answer
+
+
+def not_ready(server: Server) -> bool:
+    return (
+        "is not ready"
+        in subprocess.run(
+            [str(SKERRY), "doctor", "--data", str(server.data)], capture_output=True, text=True, timeout=120, check=False
+        ).stdout
+    )
 
 
 def test_a_look_changes_nothing(stopped: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from skerry.client.kubeconfig import read
 from skerry.kit.aio import Pulse
 from skerry.machinery.errors import AlreadyExists, BadRequest, Conflict, Expired, NotFound, ServiceUnavailable, Unauthorized
 from skerry.store.contract import EPOCH_JUMP
+from tests.disks import small_disk
 from tests.e2e.server import SKERRY, Server
 
 Json = dict[str, Any]
@@ -301,19 +301,6 @@ async def test_a_database_that_cannot_be_used_is_told_in_one_line_with_the_way_o
     skerry(server, "restore", str(file))
     await asyncio.to_thread(server.start)
     assert database.with_name("skerry.db.before-restore").exists()
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own; skips the test where it may not be mounted."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk needs the right to mount one")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 async def test_a_full_disk_refuses_writes_serves_reads_and_heals_when_there_is_room(tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ class Relay:
         """Of the next ``count`` connections that are answered, let the question through, swallow the answer, and cut."""
         self._to_lose = count
 
+    def fall_silent(self) -> None:
+        """Carry nothing more over the connections that are there, and do not end them either; new ones work."""
+        for writer in self._writers:
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket is read and written
+
     def cut(self) -> None:
         """Break every connection at once."""
         for writer in self._writers:

@@ -13,7 +13,7 @@ import pytest
 from skerry.kit.aio import TaskOwner
 from skerry.store.backup import backup, part_of, restore, verify
 from skerry.store.contract import EPOCH_JUMP, Compacted, FutureRevision, Key, Store, StoreDamaged, StoreError, Value, Write
-from skerry.store.files import PAGE_BYTES, Locked
+from skerry.store.files import PAGE_BYTES, Locked, latest_of
 from skerry.store.schema import NewerSchema
 from skerry.store.sqlite import SqliteStore
 from tests.store.limits import no_file_grows_beyond
@@ -61,10 +61,13 @@ async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts
     updated = await put(store, "kept", first)
     backup(path, tmp_path / "copy.db", NOW)
     lost = await put(store, "lost")
+    seen = await store.latest_put({key("seen"): b"1"})
     await store.close()
     done = restore(tmp_path / "copy.db", path)
     assert (done.epoch, done.revision, done.objects) == (2, lost + EPOCH_JUMP, 1)
     again = await SqliteStore.open(path)
+    assert await again.latest_changes("o", "r") == []
+    assert await again.latest_put({key("seen"): b"2"}) > seen
     assert await names(again) == ["kept"]
     for position in (first, updated, lost):
         with pytest.raises(Compacted):
@@ -82,6 +85,25 @@ async def test_after_a_restore_no_revision_comes_again_and_every_follower_starts
     before = await SqliteStore.open(done.kept)
     assert await names(before) == ["kept", "lost"]
     await before.close()
+
+
+async def test_a_restore_by_the_release_before_does_without_what_only_the_newer_one_reads(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    await put(store, "kept")
+    await store.latest_put({key("seen"): b"1"})
+    backup(path, tmp_path / "copy.db", NOW)
+    await store.close()
+    for file in (path, latest_of(path)):
+        with closing(sqlite3.connect(file)) as newer:
+            newer.execute("PRAGMA user_version=99")
+    with pytest.raises(NewerSchema):
+        await SqliteStore.open(path)
+    restore(tmp_path / "copy.db", path)
+    again = await SqliteStore.open(path)
+    assert await names(again) == ["kept"]
+    assert await again.latest_changes("o", "r") == []
+    await again.close()
 
 
 async def test_a_store_that_is_open_restores_under_writes_and_every_follower_starts_anew(tmp_path: Path) -> None:
@@ -122,6 +144,7 @@ async def test_a_store_that_is_open_restores_under_writes_and_every_follower_sta
         after = await store.head()
         while await store.head() < after + 50:  # noqa: ASYNC110 other tasks' state
             await asyncio.sleep(0.01)
+    await put(store, "last")  # behind whatever the writers, who are gone, had under way
     assert max(followed) < done.revision, "nothing of the new history was told as if it followed the old"
     assert (done.epoch, done.objects) == (2, 1)
     then = await store.page("o", "r", at=done.revision)

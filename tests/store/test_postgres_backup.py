@@ -6,15 +6,17 @@ import asyncio
 import stat
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from skerry.store.backup import backup as backup_file
 from skerry.store.backup import restore as restore_file
-from skerry.store.contract import EPOCH_JUMP, Compacted, Key, Store, StoreDamaged, Value, Write
+from skerry.store.contract import EPOCH_JUMP, Compacted, Key, Store, StoreDamaged, StoreError, StoreFull, Value, Write
 from skerry.store.postgres.backup import backup, restore
 from skerry.store.postgres.server import Address
 from skerry.store.postgres.store import PostgresStore
 from skerry.store.sqlite import SqliteStore
+from tests.disks import small_disk
 from tests.store.databases import PATIENT, Databases
 
 pytestmark = pytest.mark.usefixtures("wheel")
@@ -85,20 +87,64 @@ async def test_a_restore_of_a_served_database_shows_the_copy_and_every_follower_
     await other.close()
 
 
+async def test_a_restore_and_what_is_written_beside_it_wait_for_each_other_in_one_order(address: Address, tmp_path: Path) -> None:
+    """Heartbeats and compaction go on while a restore of any length runs: neither may end up waiting for the other in a circle."""
+    store = await PostgresStore.open(address, PATIENT)
+    newest = await put(store, "a", await put(store, "a"))
+    await backup(address, tmp_path / "copy.db", MADE)
+    reader, looker = [await asyncpg.connect(address.url, timeout=60) for _ in range(2)]
+    looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    async def waiting(many: int) -> None:
+        async with asyncio.timeout(60):
+            while await looker.fetchval(looks) < many:  # noqa: ASYNC110 sessions of another process
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("SELECT FROM skerry.latest")  # the restore, which empties this table, gets stuck in its midst
+        restored = group.create_task(restore(tmp_path / "copy.db", address))
+        await waiting(1)
+        group.create_task(store.latest_put({Key("o", "t", "n", "x"): b"1"}))
+        group.create_task(store.compact(newest))
+        await waiting(3)
+        await asyncio.sleep(1.5)  # longer than PostgreSQL lets a session wait before it looks, once, for a circle
+        await transaction.rollback()
+    assert restored.result().objects == 1
+    assert await contents(store) == {"a": (newest, f"<{newest}>".encode())}
+    await reader.close()
+    await looker.close()
+    await store.close()
+
+
 async def test_an_embedded_store_moves_to_postgresql(servers: Databases, tmp_path: Path) -> None:
     embedded = await SqliteStore.open(tmp_path / "s.db")
     first = await put(embedded, "a")
     await put(embedded, "a", first)
     await put(embedded, "b")
     was = await contents(embedded)
-    backup_file(tmp_path / "s.db", tmp_path / "copy.db", MADE)
+    copy = tmp_path / "100% of #1?.db"  # a name that is no URL
+    backup_file(tmp_path / "s.db", copy, MADE)
     await embedded.close()
     empty = await servers.empty()
-    await restore(tmp_path / "copy.db", empty)
+    with pytest.raises(StoreError, match="holds no database of Skerry's"):
+        await backup(empty, tmp_path / "none.db", MADE)
+    await restore(copy, empty)
     store = await PostgresStore.open(empty, PATIENT)
     assert await contents(store) == was
     assert await put(store, "c") > EPOCH_JUMP
     await store.close()
+
+
+async def test_a_copy_that_does_not_fit_on_its_disk_is_told_and_leaves_nothing(address: Address, tmp_path: Path) -> None:
+    store = await PostgresStore.open(address, PATIENT)
+    await asyncio.gather(*(store.write(Write(Key("o", "r", "n", f"x{number}"), 0, Value(b"<", b"x" * 5000))) for number in range(200)))
+    await store.close()
+    with small_disk(tmp_path / "small", "256k"):
+        with pytest.raises(StoreFull, match=r"copy\.db.* is full"):
+            await backup(address, tmp_path / "small" / "copy.db", MADE)
+        assert names(tmp_path / "small") == []
 
 
 async def test_a_copy_that_is_not_whole_leaves_the_database_alone(address: Address, tmp_path: Path) -> None:

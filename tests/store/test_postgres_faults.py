@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,10 +14,11 @@ import pytest
 
 from peers.postgresql import PostgreSql, kill
 from skerry.kit.aio import TaskOwner
-from skerry.store.contract import EPOCH_JUMP, Change, Compacted, Key, RevisionConflict, StoreUnavailable, Value, Verb, Write
+from skerry.store.contract import EPOCH_JUMP, Change, Compacted, Key, RevisionConflict, StoreFull, StoreUnavailable, Value, Verb, Write
 from skerry.store.feed import feed
 from skerry.store.postgres.server import SQL, Address, Limits
 from skerry.store.postgres.store import PostgresStore
+from tests.disks import small_disk
 from tests.store.relay import relay, through
 
 pytestmark = pytest.mark.usefixtures("wheel")
@@ -27,6 +30,8 @@ IMPATIENT = Limits(call=30.0, away=0.5, connect=30.0, poll=0.05)
 """So that a server that is down is soon called away, and a slow one is not."""
 
 VALUE = Value(b"<", b">" + b" " * 500)
+AWAY = 5.0
+"""So long the API may be away, in seconds."""
 
 
 @pytest.fixture
@@ -168,6 +173,22 @@ async def test_connections_that_are_cut_in_the_middle_lose_nothing(server: Postg
         await store.close()
 
 
+async def test_sessions_that_fall_silent_without_an_end_are_all_made_anew_while_the_api_may_be_away(server: PostgreSql) -> None:
+    async with relay(server.folder) as (between, folder):
+        store = await PostgresStore.open(through(folder, Address(server.dsn())))
+        follower = Follower(store)
+        async with TaskOwner("test") as owner:
+            owner.spawn(follower.run(), "follower")
+            await follower.until(await store.write(Write(Key("o", "r", "n", "before"), 0, VALUE)))
+            between.fall_silent()
+            began = time.monotonic()
+            await follower.until(await store.write(Write(Key("o", "r", "n", "after"), 0, VALUE)))
+            assert [row.key.name for row in (await store.page("o", "r")).rows] == ["after", "before"]
+            assert time.monotonic() - began < AWAY
+        assert [change.revision for change in follower.seen] == [1, 2]
+        await store.close()
+
+
 async def test_an_answer_that_gets_lost_after_the_commit_is_fetched_and_nothing_is_done_twice(server: PostgreSql) -> None:
     async with relay(server.folder) as (between, folder):
         store = await PostgresStore.open(through(folder, Address(server.dsn())), PATIENT)
@@ -212,6 +233,7 @@ async def test_while_the_database_is_away_callers_are_told_and_afterwards_all_is
     store = await PostgresStore.open(Address(server.dsn()), IMPATIENT)
     key = Key("o", "r", "n", "a")
     await eventually(lambda: store.write(Write(key, 0, VALUE)))
+    assert not store.trouble()
     await asyncio.to_thread(server.stop)
     asked: list[Callable[[], Awaitable[object]]] = [
         lambda: store.write(Write(Key("o", "r", "n", "b"), 0, VALUE)),
@@ -222,9 +244,11 @@ async def test_while_the_database_is_away_callers_are_told_and_afterwards_all_is
     for ask in asked:
         with pytest.raises(StoreUnavailable, match=r"does not answer|cannot be reached"):
             await ask()
+    assert "does not answer" in store.trouble()
     await asyncio.to_thread(server.start)
     for ask in asked:
         await eventually(ask)
+    assert not store.trouble()
     changes: list[Change] = []
 
     async def look() -> None:
@@ -245,6 +269,36 @@ async def eventually(ask: Callable[[], Awaitable[object]]) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def test_a_full_disk_refuses_writes_serves_reads_and_heals_when_there_is_room(server: PostgreSql) -> None:
+    small = server.folder / "small"
+    with small_disk(small, "24m"):
+        owner = server.data.stat()
+        os.chown(small, owner.st_uid, owner.st_gid)
+        admin = await asyncpg.connect(server.dsn(), timeout=60)
+        await admin.execute(f"CREATE TABLESPACE small LOCATION '{small}'")
+        await admin.execute("CREATE DATABASE small TABLESPACE small")
+        store = await PostgresStore.open(Address(server.dsn("small")), PATIENT)
+        ballast = small / "ballast"
+        ballast.write_bytes(bytes(4 << 20))
+        acknowledged: dict[str, int] = {}
+
+        async def fill() -> None:
+            for number in range(1000):
+                acknowledged[f"n{number}"] = await store.write(Write(Key("o", "r", "n", f"n{number}"), 0, Value(b"<", b"x" * 100_000)))
+
+        with pytest.raises(StoreFull, match="is full; nothing was lost"):
+            await fill()
+        assert len(acknowledged) > 10
+        ballast.unlink()
+        after = await store.write(Write(Key("o", "r", "n", "after"), 0, VALUE))
+        assert {row.key.name: row.revision for row in (await store.page("o", "r")).rows} == {**acknowledged, "after": after}
+        assert after == max(acknowledged.values()) + 1
+        await store.close()
+        await admin.execute("DROP DATABASE small")
+        await admin.execute("DROP TABLESPACE small")
+        await admin.close()
 
 
 async def test_a_failover_to_a_standby_that_lost_the_tail_tells_every_follower_to_start_anew(server: PostgreSql) -> None:

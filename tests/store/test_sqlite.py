@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import sqlite3
 import stat
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skerry.store.contract import Key, StoreDamaged, StoreError, Value, Write
-from skerry.store.files import Locked
+from skerry.store.files import FileLock, Locked
 from skerry.store.sqlite import SqliteStore
 
 KEY = Key("o", "r", "n", "a")
@@ -28,6 +30,18 @@ async def test_everything_is_there_after_a_restart_and_revisions_go_on(tmp_path:
     assert await again.write(Write(KEY, first, VALUE)) == first + 1
     assert await again.latest_put({KEY: b"2"}) > sequence
     await again.close()
+
+
+async def test_whoever_only_looks_whether_a_database_is_served_keeps_nobody_from_serving_it(tmp_path: Path) -> None:
+    FileLock(tmp_path / "s.db").release()
+    with (tmp_path / "s.lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)  # as a doctor does for a moment
+        async with asyncio.TaskGroup() as group:
+            opening = group.create_task(SqliteStore.open(tmp_path / "s.db"))
+            await asyncio.sleep(0.02)
+            assert not opening.done()
+            fcntl.flock(looking, fcntl.LOCK_UN)
+        await opening.result().close()
 
 
 async def test_a_revision_is_never_given_out_twice_even_when_its_entry_is_compacted_away(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ async def _postgres(settings: ServerSettings) -> Store:
     return await PostgresStore.open(address(settings))
 
 
+def shown(settings: ServerSettings) -> str:
+    """The address of a database that is shared, without anything secret; empty for an embedded one."""
+    if not settings.shared:
+        return ""
+    from skerry.store.postgres.server import Address
+
+    return str(Address(settings.database_url))
+
+
 def address(settings: ServerSettings) -> Address:
     """Where a database that is shared is; raises StoreError or OSError."""
     from skerry.store.postgres.server import Address

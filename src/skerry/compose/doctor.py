@@ -22,7 +22,9 @@ from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import KubeconfigError, read
 from skerry.compose.encryption import MARK
+from skerry.compose.encryption import PATH as KEYS
 from skerry.compose.settings import ServerSettings
+from skerry.compose.statistics import PATH as STATISTICS
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.managementcluster import BUILTIN
 from skerry.machinery.errors import ApiError
@@ -38,6 +40,7 @@ LEAST_BYTES, LOW_BYTES, LOW_FILES = 100 << 20, 1 << 30, 1000
 SKEW_WARN, SKEW_FAIL = timedelta(seconds=30), timedelta(minutes=5)
 ROOT_WARN = timedelta(days=365)
 NOT_READY = "see to what it says; if it says nothing that helps, look into its log"
+SERVER_FIRST = "see first to what is said of the server"
 OPEN = 0o077
 """The permissions that nobody but the owner may have."""
 
@@ -91,9 +94,7 @@ def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
     try:
         examined = examine(settings.database, MARK)
     except FileNotFoundError:
-        if holder(settings.database):
-            yield ok("database", "the server keeps its objects in PostgreSQL")
-        else:
+        if not holder(settings.database):  # a server that runs without it has PostgreSQL, and is asked
             todo = "start the server, or restore a backup: skerry restore FILE"
             yield fail("database", f"{settings.database} is not there, and no server runs on PostgreSQL", todo)
     except StoreError as error:
@@ -219,7 +220,10 @@ async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
     try:
         connection = read(settings.kubeconfig)
         async with HttpClient(connection, user_agent="skerry-doctor") as client:
-            return [*await _server(client, connection.server), *_agents(await client.list(MANAGEMENT))]
+            found = await _server(client, connection.server)
+            if not settings.database.exists():
+                found += [await _database(client), await _encryption(client)]
+            return [*found, *await _agents(client)]
     except (KubeconfigError, BadConnection, OSError) as error:
         return [fail("server", f"it runs, and {settings.kubeconfig} cannot be used: {error}", "look into the server's log")]
     except ApiError as error:
@@ -238,7 +242,40 @@ async def _server(client: HttpClient, address: str) -> list[Finding]:
     return found
 
 
-def _agents(listed: Json) -> Iterator[Finding]:
+async def _database(client: HttpClient) -> Finding:
+    """How far a database has come that is not in the data folder."""
+    try:
+        store = (await client.raw("GET", STATISTICS))["store"]
+    except ApiError as error:
+        return fail("database", f"the server does not tell of its database: {error.message}", SERVER_FIRST)
+    what = f"PostgreSQL; {store['objects']} objects, revision {store['revision']}"
+    if store["extra"]["away"]:
+        return fail(
+            "database", f"{what}, and it does not answer the server", "see whether it runs, and is reached from the server's machine"
+        )
+    return ok("database", what)
+
+
+async def _encryption(client: HttpClient) -> Finding:
+    """The server's keyring opens what a database holds that is not in the data folder."""
+    try:
+        told = await client.raw("GET", KEYS)
+    except ApiError as error:
+        return fail("encryption", f"the server does not tell of its keys: {error.message}", SERVER_FIRST)
+    missing = ", ".join(each["id"] for each in told["missing"])
+    if why := told["refusal"] or (missing and f"the keyring lacks key {missing}, which Secrets need"):
+        return fail("encryption", why, "put the right keyring back, and start the server anew")
+    return ok("encryption", "the server's keyring holds every key that is needed")
+
+
+async def _agents(client: HttpClient) -> list[Finding]:
+    try:
+        return list(agents(await client.list(MANAGEMENT)))
+    except ApiError as error:
+        return [fail("agents", f"the server does not tell of them: {error.message}", SERVER_FIRST)]
+
+
+def agents(listed: Json) -> Iterator[Finding]:
     """Every management cluster's agent is connected, and its cluster well."""
     items = [item for item in listed["items"] if item["metadata"]["name"] not in BUILTIN]  # these need no agent
     for item in items:

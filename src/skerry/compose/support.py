@@ -16,7 +16,7 @@ import sqlite3
 import ssl
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -136,11 +136,11 @@ async def from_server(settings: ServerSettings) -> Json:
     try:
         async with HttpClient(read(settings.kubeconfig), user_agent="skerry-support") as client:
             return {
-                "server.json": await client.raw("GET", "/version"),
-                "statistics.json": await client.raw("GET", statistics.PATH),
-                "keys.json": await client.raw("GET", encryption.PATH),
-                "objects.json": {resource.key: await _conditions(client, resource) for resource in catalogue.FLEET if _told(resource)},
-                "events.json": await _warnings(client),
+                "server.json": {**await client.raw("GET", "/version"), "readyz": await _readiness(client)},
+                "statistics.json": await _or_why_not(client.raw("GET", statistics.PATH)),
+                "keys.json": await _or_why_not(client.raw("GET", encryption.PATH)),
+                "objects.json": {resource.key: await _or_why_not(_conditions(client, resource)) for resource in _told()},
+                "events.json": await _or_why_not(_warnings(client)),
             }
     except (KubeconfigError, BadConnection, OSError) as error:
         return {"server.json": {"error": str(error)}}
@@ -148,19 +148,28 @@ async def from_server(settings: ServerSettings) -> Json:
         return {"server.json": {"error": error.message}}
 
 
-def _told(resource: Resource) -> bool:
+async def _or_why_not(answer: Awaitable[Any]) -> Any:
+    """One answer; where there is none (the database may be away), the others are wanted all the more."""
+    try:
+        return await answer
+    except ApiError as error:
+        return {"error": error.message}
+
+
+async def _readiness(client: HttpClient) -> list[str]:
+    async with client.open("GET", "/readyz?verbose", seconds=10) as answer:
+        return (await answer.read()).decode(errors="replace").splitlines()
+
+
+def _told() -> Iterator[Resource]:
     """Kinds whose conditions are worth telling: not what management clusters report, of which there is much."""
-    return resource is not observedobject.RESOURCE
+    return (resource for resource in catalogue.FLEET if resource is not observedobject.RESOURCE)
 
 
 async def _conditions(client: HttpClient, resource: Resource) -> Any:
     """The state of all objects of a kind, without what they ask for."""
     ref = Ref(resource.group, resource.version, resource.plural, namespaced=resource.namespaced)
-    try:
-        listed = await client.list(ref)
-    except ApiError as error:
-        return {"error": error.message}
-    return [_state(item) for item in listed["items"]]
+    return [_state(item) for item in (await client.list(ref))["items"]]
 
 
 def _state(item: Json) -> Json:

@@ -7,6 +7,7 @@ server) stands in the block that is called like the type, where people can read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -76,7 +77,9 @@ class Azure(Shape):
     tenant_id: Annotated[str, doc("The directory.", pattern=UUID)] = field(name="tenantID")
     client_id: Annotated[str, doc("The application that the service principal stands for.", pattern=UUID)] = field(name="clientID")
     subscription_id: Annotated[str, doc("The subscription.", pattern=UUID)] = field(name="subscriptionID")
-    managed_subscriptions: Annotated[list[str], doc("Further subscriptions whose clusters are managed with it.", list_type="set")] = []
+    managed_subscriptions: Annotated[
+        list[str], doc("IDs of further subscriptions whose clusters are managed with it.", list_type="set")
+    ] = []
     resource_group: Annotated[str, doc("Resource group of what is made with it.", max_length=90)] = ""
     cloud: Annotated[Literal["AzurePublicCloud", "AzureUSGovernmentCloud", "AzureChinaCloud"], doc("Which of Azure's clouds.")] = (
         "AzurePublicCloud"
@@ -150,6 +153,10 @@ def _block(spec: Json, kind: str) -> list[Cause]:
         return _aws(spec["aws"])
     if kind == "Azure" and "azure" not in spec:
         return [missing("spec.azure", "say tenantID, clientID and subscriptionID of the service principal")]
+    if kind == "Azure":
+        further = enumerate(spec["azure"].get("managedSubscriptions") or ())
+        why = "must be the ID of a subscription, as spec.azure.subscriptionID is"
+        return [bad(f"spec.azure.managedSubscriptions[{index}]", each, why) for index, each in further if not re.fullmatch(UUID, each)]
     if kind == "SSH":
         lines = at(spec, "ssh.knownHosts")
         return [

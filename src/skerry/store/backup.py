@@ -1,7 +1,7 @@
 """Copies of an embedded database, and putting one back.
 
 * A backup is made beside the running store, of one moment, into one file that appears whole
-  or not at all. Latest values are not in it: whoever reports them reports them again.
+  or not at all. Latest values are not in it, and a restore forgets them: whoever reports them reports them again.
 * It is a database with one more table, which says when it was made and what all the others hold
   (SHA-256). Nothing is touched before a copy agrees with its checksum.
 * Confidential values are in it as they are stored: encrypted. The keyring is not in it.
@@ -29,7 +29,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from skerry.store.contract import EPOCH_JUMP, StoreDamaged, StoreError
-from skerry.store.files import MIGRATIONS, SIDE_FILES, SQL, FileLock, check, connect, explain, is_damage, remove, schema_of
+from skerry.store.files import MIGRATIONS, SIDE_FILES, SQL, FileLock, check, connect, explain, is_damage, latest_of, remove, schema_of
+from skerry.store.latest import forget_latest
 from skerry.store.schema import Level, refuse_newer
 from skerry.store.sealing import MAGIC, key_of
 from skerry.store.writer import Writer
@@ -85,6 +86,7 @@ def restore(copy: Path, database: Path, minutes: int = 0) -> Restored:
     part = part_of(database)
     try:
         restored = prepare(copy, part, _newest(database), minutes)
+        forget_latest(latest_of(database))
         kept = _set_aside(database)
         part.replace(database)
         sync(database.parent)
@@ -165,7 +167,7 @@ def verify(copy: Path) -> Facts:
     if not copy.exists():
         raise StoreError(f"{copy} does not exist")
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(unserved(copy)) as connection:
             schema = schema_of(connection)
             refuse_newer(Level(schema, schema), MIGRATIONS, copy)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -179,6 +181,11 @@ def verify(copy: Path) -> Facts:
             return Facts(schema, made, revision, objects, checksum, tuple(sorted(keys_in(connection))))
     except (sqlite3.Error, TypeError) as error:
         raise _not_whole(copy, str(error)) from error
+
+
+def unserved(file: Path) -> sqlite3.Connection:
+    """Open a database that nobody changes meanwhile, whatever it is called, to read it alone; raises sqlite3.Error."""
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro&immutable=1", uri=True)
 
 
 def _not_whole(copy: Path, why: str) -> StoreDamaged:

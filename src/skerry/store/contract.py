@@ -305,7 +305,8 @@ class Store(Protocol):
         ...
 
     def trouble(self) -> str:
-        """Why nothing can be written until somebody does something about it, in a sentence; empty if nothing keeps it."""
+        """Why callers had better turn to another server, in a sentence without names: nothing can be written until somebody does
+        something about it, or not even read; empty if nothing keeps it."""
         ...
 
     def statistics(self) -> Statistics:

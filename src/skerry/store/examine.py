@@ -1,4 +1,4 @@
-"""A look at a database from outside, whether it is served or not: nothing is changed, nothing is locked."""
+"""A look at a database from outside, whether it is served or not: nothing is changed, and nobody is kept from it."""
 
 from __future__ import annotations
 

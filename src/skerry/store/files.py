@@ -16,8 +16,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from skerry.store.contract import StoreDamaged, StoreError, StoreFull
@@ -28,6 +29,7 @@ PAGE_BYTES = 8192  # three objects of 2 KB to a page; with SQLite's own 4096 a p
 CHECKPOINT_PAGES = 2000  # 16 MB of log before it is folded back: fewer fsyncs under load
 CACHE_KIB = 8192
 SIDE_FILES = ("-wal", "-shm")
+LOOKS = (0.001, 0.01, 0.05, 0.2)  # seconds between attempts at a lock
 
 SQL = queries("sqlite.sql")
 MIGRATIONS, LATEST_MIGRATIONS = migrations("sqlite"), migrations("latest")
@@ -44,13 +46,22 @@ class FileLock:
         """Take the lock; raises Locked, naming the holder."""
         self._fd = os.open(database.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
         except OSError as error:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._fd)
             raise Locked(f"{database} is in use by process {holder}; stop it first, or choose another data folder") from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _take(self) -> None:
+        """Try for longer than somebody takes who only looks whether it is taken."""
+        for pause in LOOKS:
+            with suppress(BlockingIOError):
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(pause)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let the next process in."""

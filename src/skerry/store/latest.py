@@ -22,6 +22,7 @@ from skerry.kit.aio import Pulse
 from skerry.kit.log import get
 from skerry.store.contract import Compacted, Guard, Key, LatestRow, StoreClosed, StoreDamaged, refuse_outdated
 from skerry.store.files import LATEST_MIGRATIONS, SQL, check, connect, explain, is_damage, migrate, remove
+from skerry.store.schema import NewerSchema
 
 T = TypeVar("T")
 
@@ -138,8 +139,10 @@ class LatestTable:
         await asyncio.to_thread(self._thread.shutdown)
         self._connection.close()
 
-    def abandon(self) -> None:
-        """Close a table that was opened and not used."""
+    def abandon(self, *, empty: bool = False) -> None:
+        """Close a table that was opened and not used; ``empty``: without a value in it, and behind every number that it gave out."""
+        if empty:
+            self._connection.execute(SQL["latest_forget"])
         self._connection.close()
 
 
@@ -156,3 +159,13 @@ def latest_table(path: Path) -> LatestTable:
         log.warning("began a damaged file of latest values anew", file=str(path), reason=str(error))
     remove(path)
     return LatestTable(path)
+
+
+def forget_latest(path: Path) -> None:
+    """Drop every value of a file that nobody serves, if there is one; that of a newer release goes as a whole. Raises sqlite3.Error."""
+    if not path.exists():
+        return
+    try:
+        latest_table(path).abandon(empty=True)
+    except NewerSchema:
+        remove(path)

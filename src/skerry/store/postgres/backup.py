@@ -2,7 +2,7 @@
 
 * A copy is an embedded database (one SQLite file) with one moment's objects. So a copy of either
   dialect can be put into either: this is also how an embedded installation moves to PostgreSQL.
-* A restore is one transaction under the lock of the counter: servers that run see the old state or the
+* A restore is one transaction under the locks of the counters: servers that run see the old state or the
   new one. As with the embedded dialect it opens a new epoch, and latest values are forgotten.
 """
 
@@ -16,10 +16,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from skerry.store.backup import Facts, Restored, appear, stamp, sync, verify
-from skerry.store.contract import EPOCH_JUMP
+from skerry.store.backup import Facts, Restored, appear, stamp, sync, unserved, verify
+from skerry.store.contract import EPOCH_JUMP, StoreError
 from skerry.store.files import MIGRATIONS, connect, migrate, remove
 from skerry.store.files import SQL as FILE
+from skerry.store.files import explain as explain_file
+from skerry.store.postgres.schema import begun, show
 from skerry.store.postgres.schema import migrate as migrate_database
 from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
 
@@ -37,11 +39,16 @@ async def backup(address: Address, copy: Path, made: str) -> Facts:
     try:
         connection = await Server(address, Limits()).connect(SECONDS)
         try:
+            await show(connection, address)
+            if not await begun(connection):
+                raise StoreError(f"{address} holds no database of Skerry's; see whether it is the one that the servers are started with")
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await _copy(connection, part, made)
         finally:
             await connection.close(timeout=5)
         return await asyncio.to_thread(appear, part, copy)
+    except sqlite3.Error as error:
+        raise explain_file(error, part) from error
     except Exception as error:
         raise explain(error, address) from error
     finally:
@@ -91,9 +98,9 @@ async def restore(copy: Path, address: Address, minutes: int = 0) -> Restored:
 
 
 async def _exchange(connection: Any, copy: Path, history: str, minutes: int) -> Restored:
-    await connection.execute(SQL["lock_counter"])
+    await connection.execute(SQL["lock_counters"])
     await connection.execute(SQL["clear"])
-    with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as file:
+    with closing(unserved(copy)) as file:
         newest = int(file.execute(FILE["newest"]).fetchone()[0])
         await connection.copy_records_to_table("log", records=_objects(file), columns=LOG)
     objects = await connection.fetchval(SQL["point_at_all"])

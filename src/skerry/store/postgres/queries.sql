@@ -107,9 +107,10 @@ SELECT buried FROM latest_counter;
 -- All current objects, for a copy.
 SELECT l.revision, l.organization, l.resource, l.namespace, l.name, l.value FROM present p JOIN log l ON l.revision = p.revision;
 
--- name: lock_counter
--- Let no batch in until this transaction ends.
-SELECT FROM counter FOR UPDATE;
+-- name: lock_counters
+-- Let no batch, no compaction and no latest value in until this transaction ends: they lock one of these rows and then a table, so
+-- who will lock whole tables takes the rows first, in the order of open_epoch.
+SELECT FROM counter, past, latest_counter FOR UPDATE;
 
 -- name: clear
 -- Forget every object and every latest value; a restore puts others in their place.

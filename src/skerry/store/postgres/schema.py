@@ -54,6 +54,11 @@ async def show(connection: Any, where: object, known: Sequence[Migration] = MIGR
     refuse_newer(await _found(connection), known, where)
 
 
+async def begun(connection: Any) -> bool:
+    """Whether a database has any schema of ours."""
+    return await _found(connection) != Level(0, 0)
+
+
 async def _lock(connection: Any) -> None:
     await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
 

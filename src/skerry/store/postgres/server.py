@@ -5,6 +5,9 @@
 * A session is used only if the server takes writes. The *history* that the server writes (its
   cluster and timeline) is held against the one in the database: after a failover, a restore to
   a point in time or a move they differ, the tail may be lost, and a new epoch is opened.
+* A session may go deaf without an end: a host is gone, or something on the way forgot the connection. The database ends a
+  statement before we cut the call off, so a call that must be cut off tells that nobody hears it; then all sessions
+  are made anew, also those that would have waited for longer.
 * What breaks is made anew. Whoever works with the database goes on trying for as long as it has not
   been away for longer than the limit, and is then told that it is away (``StoreUnavailable``). While it
   is away only the watch (``watch.py``) knocks; everybody else is refused at once.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -41,15 +45,15 @@ log = get("store.postgres")
 class Limits:
     """How long things may take, in seconds.
 
-    ``call``: one batch, its answer included (less than ``away``, so that it is tried twice); ``read``: a long list; ``away``: how
-    long the database may be gone before callers are told; ``connect``: one attempt; ``poll``: how often the head is looked at
-    where no notice comes.
+    ``call``: one batch, its answer included (less than ``away``, so that it is tried twice, and less than the 5 s for which the API
+    may be away); ``read``: a long list; ``away``: how long the database may be gone before callers are told; ``connect``: one
+    attempt; ``poll``: how often the head is looked at where no notice comes.
     """
 
-    call: float = 5.0
+    call: float = 4.0
     read: float = 60.0
     away: float = 10.0
-    connect: float = 5.0
+    connect: float = 4.0
     poll: float = 1.0
 
 
@@ -94,6 +98,7 @@ class Server:
         self.known = Known()
         self.closed = False
         self._away_since: float | None = None
+        self._lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
 
     async def connect(self, seconds: float) -> Any:
         """Begin a session in which a statement may take so long; raises what ``explain`` understands."""
@@ -154,6 +159,15 @@ class Server:
 
     # whether it answers
 
+    def join(self, lane: Lane) -> None:
+        """Take note of a session."""
+        self._lanes.add(lane)
+
+    def deaf(self) -> None:
+        """Make every session anew: one of them did not even hear that its time was up."""
+        for lane in list(self._lanes):
+            lane.drop()
+
     def answered(self) -> None:
         """Take note that the database works."""
         if self._away_since is not None:
@@ -168,12 +182,16 @@ class Server:
                 "the database does not answer; will try again", database=str(self.address), error=f"{type(error).__name__}: {error}"
             )
 
+    def away(self, since: float | None = None) -> bool:
+        """Whether the database has been away for longer than the limit, or a call that began at ``since`` has waited for as long."""
+        began = min((each for each in (since, self._away_since) if each is not None), default=None)
+        return began is not None and time.monotonic() - began >= self.limits.away
+
     def refuse_when_away(self, since: float | None = None) -> None:
         """Raise StoreUnavailable if the database has been away for longer than the limit, StoreClosed at the end."""
         if self.closed:
             raise StoreClosed("the store is closed")
-        began = min((each for each in (since, self._away_since) if each is not None), default=None)
-        if began is not None and time.monotonic() - began >= self.limits.away:
+        if self.away(since):
             raise StoreUnavailable(f"the database {self.address} does not answer; a write that was under way may or may not have been made")
 
     async def persist(self, lane: Lane, operation: Callable[[Any], Awaitable[T]]) -> T:
@@ -203,6 +221,7 @@ class Lane:
         self._seconds = seconds
         self._on_connect = on_connect
         self._connection: Any = None
+        server.join(self)
 
     async def run(self, operation: Callable[[Any], Awaitable[T]]) -> T:
         """Run one call. Whatever goes wrong on the way ends the session, except what the database itself answers."""
@@ -212,7 +231,7 @@ class Lane:
                 connection = self._connection = await self._server.ready(self._seconds)
                 if self._on_connect is not None:
                     await self._on_connect(connection)
-            cut = asyncio.get_running_loop().call_later(self._seconds, connection.terminate)
+            cut = asyncio.get_running_loop().call_later(self._seconds, self._server.deaf)
             try:
                 return await operation(connection)
             finally:

@@ -227,13 +227,13 @@ class PostgresStore:
     # the end
 
     def trouble(self) -> str:
-        """A database that is away comes back by itself."""
-        return ""
+        """A database that is away comes back by itself; until then this server cannot even read, and another one perhaps can."""
+        return "the database does not answer; will try again" if self._server.away() else ""
 
     def statistics(self) -> Statistics:
         """Return counters, as of when the database last answered."""
         known = self._server.known
-        extra = {"waiting": len(self._waiting), "epoch": known.epoch}
+        extra = {"waiting": len(self._waiting), "epoch": known.epoch, "away": int(self._server.away())}
         return Statistics(known.revision, known.compacted, known.objects, self._commits, self._writes, extra)
 
     def _refuse_when_closed(self) -> None:
