@@ -295,7 +295,7 @@ async def test_a_watch_of_observed_objects_is_filtered_too(server: People) -> No
             "observedobjects", name, None, "sv-1", source={"namespace": "p", "kind": "Machine", "apiVersion": "v1", "name": name}
         )
         seen_there["metadata"] |= {"labels": {CLUSTER_LABEL: name}}
-        await server.app.put_latest(KINDS["observedobjects"], {("sv-1", name): gapped(seen_there)})
+        await server.app.put_latest({(KINDS["observedobjects"].key, "sv-1", name): gapped(seen_there)})
     watched = path("observedobjects")
     async with watching(server, ADMIN, watched) as everything, watching(server, "ann", watched) as seen:
         await everything.until(lambda: len(everything.told()) == 2)

@@ -12,7 +12,8 @@ import pytest
 
 from skerry.agent import inventory
 from skerry.agent.discovery import KindMap
-from skerry.agent.inventory import InventoryWatch, trimmed
+from skerry.agent.inventory import InventoryWatch
+from skerry.agent.projection import trimmed
 from skerry.client.contract import PatchKind
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock

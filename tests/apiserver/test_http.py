@@ -516,6 +516,7 @@ async def test_of_an_answer_that_nobody_takes_little_waits_in_memory() -> None:
             while True:
                 await send({"type": "http.response.body", "body": bytes(16 * 1024), "more_body": True})
                 sent += 1
+                await asyncio.sleep(0)  # once the client is gone, nothing else lets others have their turn
 
     limits = Limits(grace_seconds=0.1, unsent_bytes=64 * 1024)
     async with asyncio.timeout(60), door(endless, limits) as server, calling(server) as caller:

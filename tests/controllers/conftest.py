@@ -98,7 +98,7 @@ class Site:
                     "observedTime": NOW,
                 }
             )
-        await self.api.put_latest(observedobject.RESOURCE, {("sv-1", own): value})
+        await self.api.put_latest({(observedobject.RESOURCE.key, "sv-1", own): value})
         cache = self.api.parts.feeds.caches[observedobject.RESOURCE.key]
         async with asyncio.timeout(60):  # lists of latest values may lag behind a write: wait for the state
             while (("sv-1", own) in cache.rows) != (obj is not None) or cache.revision < (await self._newest()):  # noqa: ASYNC110 the cache has no event of its own

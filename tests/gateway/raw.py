@@ -24,6 +24,7 @@ class End:
     async def says(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # a drain that need not wait lets nobody else have his turn
 
     async def hears(self, data: bytes) -> None:
         """Wait until exactly this has come."""

@@ -9,8 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
+from skerry.gateway.inventory import OBSERVED as OBSERVED_KEY
 from skerry.gateway.inventory import Inventory, Place, object_name
 from skerry.gateway.routes import Route
+from skerry.gateway.subscription import subscription
 from skerry.machinery.document import Gapped
 from skerry.testing.clock import VirtualClock
 from skerry.tunnel import link_pb2 as pb
@@ -36,8 +38,8 @@ class Kept:
         self.values: dict[Place, Json] = {}
         self.batches = 0
 
-    async def put(self, values: Mapping[Place, Gapped | None], route: Route) -> None:
-        assert {namespace for namespace, _ in values} == {route.name}
+    async def put(self, values: Mapping[Place, Gapped | None], route: Route | None) -> None:
+        assert route is None or {place.namespace for place in values} == {route.name.partition(".")[0]}
         self.batches += 1
         for place, value in values.items():
             if value is None:
@@ -45,11 +47,17 @@ class Kept:
             else:
                 self.values[place] = json.loads(value.at("1"))
 
-    def known(self, management_cluster: str) -> list[Json]:
-        return [obj for (namespace, _), obj in self.values.items() if namespace == management_cluster]
+    def names(self, key: str, namespace: str, begin: str) -> list[str]:
+        return [place.name for place in self.values if place[:2] == (key, namespace) and place.name.startswith(begin)]
+
+    def places(self, key: str) -> list[tuple[str, str]]:
+        return [place[1:] for place in self.values if place.key == key]
+
+    def observed(self, namespace: str) -> list[Json]:
+        return [obj for place, obj in self.values.items() if place[:2] == (OBSERVED_KEY, namespace)]
 
     @property
-    def places(self) -> set[Place]:
+    def held(self) -> set[Place]:
         return set(self.values)
 
 
@@ -60,11 +68,11 @@ def kept() -> Kept:
 
 @pytest.fixture
 def inventory(kept: Kept) -> Inventory:
-    return Inventory(kept.put, kept.known, VirtualClock())
+    return Inventory(kept.put, kept, subscription, VirtualClock())
 
 
 def place(name: str, management_cluster: str = "sv-1", namespace: str = "team-a") -> Place:
-    return management_cluster, object_name(CLUSTERS, namespace, name)
+    return Place(OBSERVED_KEY, management_cluster, object_name(CLUSTERS, namespace, name))
 
 
 def listing(*names: str, namespace: str = "team-a") -> dict[KindName, Names]:
@@ -73,9 +81,9 @@ def listing(*names: str, namespace: str = "team-a") -> dict[KindName, Names]:
 
 async def test_a_delta_is_one_batch(inventory: Inventory, kept: Kept) -> None:
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item(name) for name in "abc"]), {})
-    assert (kept.places, kept.batches) == ({place("a"), place("b"), place("c")}, 1)
+    assert (kept.held, kept.batches) == ({place("a"), place("b"), place("c")}, 1)
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b", gone=True), item("d")]), {})
-    assert kept.places == {place("a"), place("c"), place("d")}
+    assert kept.held == {place("a"), place("c"), place("d")}
 
 
 async def test_a_complete_listing_takes_away_what_it_did_not_name_in_its_own_kind_and_cluster(inventory: Inventory, kept: Kept) -> None:
@@ -83,16 +91,16 @@ async def test_a_complete_listing_takes_away_what_it_did_not_name_in_its_own_kin
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a"), item("b"), machine]), {})
     await inventory.take(OTHER, pb.InventoryDelta(items=[item("a")]), {})
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b"), item("c")]), listing("b", "c"))
-    machines = "sv-1", object_name((CLUSTERS[0], "machines"), "team-a", "m")
-    assert kept.places == {place("b"), place("c"), machines, place("a", "sv-2")}
+    machines = Place(OBSERVED_KEY, "sv-1", object_name((CLUSTERS[0], "machines"), "team-a", "m"))
+    assert kept.held == {place("b"), place("c"), machines, place("a", "sv-2")}
     await inventory.take(ROUTE, pb.InventoryDelta(), listing())
-    assert kept.places == {machines, place("a", "sv-2")}
+    assert kept.held == {machines, place("a", "sv-2")}
 
 
 async def test_what_is_named_in_an_earlier_delta_of_a_listing_stays(inventory: Inventory, kept: Kept) -> None:
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item("a")]), {})
     await inventory.take(ROUTE, pb.InventoryDelta(items=[item("b")]), listing("a", "b"))
-    assert kept.places == {place("a"), place("b")}
+    assert kept.held == {place("a"), place("b")}
 
 
 async def test_an_empty_delta_writes_nothing(inventory: Inventory, kept: Kept) -> None:

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from skerry.compose.claims import ClaimTable
+from skerry.gateway.inventory import Place
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Outdone, Sessions
 from skerry.kit.aio import TaskOwner
@@ -87,9 +88,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Fleet, Fleet]]:
 async def test_what_is_said_in_an_older_session_is_not_stored_after_the_first_word_of_a_newer_one(fleet: Fleet) -> None:
     one, two = Gateway(fleet, "one"), Gateway(fleet, "two")
     older = await one.take(await one.welcome())
-    table, place = ClaimTable(fleet.api), ("sv-1", "a")
+    table, place = ClaimTable(fleet.api), Place("observedobjects.fleet.skerry.dev", "sv-1", "a")
 
-    def seen(value: str) -> dict[tuple[str, str], Gapped | None]:
+    def seen(value: str) -> dict[Place, Gapped | None]:
         return {place: gapped({"apiVersion": "x", "kind": "X", "metadata": {"namespace": "sv-1", "name": "a"}, "object": {"data": value}})}
 
     async def stored() -> str:

@@ -36,14 +36,15 @@ class _Place(NamedTuple):
 _CLUSTERS = ("clusters", "managednamespaces", "nodepools")
 _SITE = ("imageregistries", "proxyconfigurations", "trustbundles")
 _FLEET = tuple(sorted((*_CLUSTERS, *_SITE, "clustergroups", "credentials", "managementclusters", "provisioners", "workspaces")))
-_SEEN = ("clusterclasses", "kubernetesreleases", "observedobjects")
+_INSIDE = ("clusternamespaces", "clusternodes", "clusterstorageclasses", "clusterworkloads", "observedobjects")
+_SEEN = ("clusterclasses", "kubernetesreleases", *_INSIDE)
 
 PLACES: Mapping[str, _Place] = {
     "organization": _Place(
         "the whole organization", _FLEET, (*_SEEN, "manifestsets", "organizations", "rolebindings", "roles"), whole=True
     ),
-    "clustergroup": _Place("a cluster group and its clusters", ("clustergroups", *_CLUSTERS), ("observedobjects",)),
-    "cluster": _Place("a cluster", _CLUSTERS, ("observedobjects",)),
+    "clustergroup": _Place("a cluster group and its clusters", ("clustergroups", *_CLUSTERS), _INSIDE),
+    "cluster": _Place("a cluster", _CLUSTERS, _INSIDE),
     "workspace": _Place("a workspace and its managed namespaces", ("managednamespaces", "workspaces")),
     "managementcluster": _Place(
         "a management cluster and the clusters that it makes",

@@ -1,6 +1,6 @@
 """Where an object stands: the scopes whose bindings hold for it, from itself up to the organization. Pure.
 
-* Organization > ClusterGroup > Cluster > its node pools, managed namespaces, manifest sets, observed objects and events
+* Organization > ClusterGroup > Cluster > its node pools, managed namespaces, manifest sets, observed objects, inventory and events
 * Organization > ManagementCluster > everything in its namespace, clusters too
 * Organization > Workspace > its managed namespaces: these stand in two places
 * Organization > Credential
@@ -20,6 +20,7 @@ import msgspec
 
 from skerry.kinds import event
 from skerry.kinds.common import GROUP
+from skerry.kinds.inventory import SELF
 from skerry.kinds.observedobject import CLUSTER_LABEL
 from skerry.machinery.identity import Shown
 
@@ -29,12 +30,15 @@ Place = tuple[str, str]
 _KINDS = """
     apitokens clustergroups clusters credentials managednamespaces managementclusters manifestsets
     nodepools observedobjects rolebindings roles users workspaces
+    clusternamespaces clusternodes clusterstorageclasses clusterworkloads
 """
 KEYS = {kind: f"{kind}.{GROUP}" for kind in _KINDS.split()}
 TOKENS, BINDINGS, CLUSTERS, ROLES, NAMESPACES = (
     KEYS[kind] for kind in ("apitokens", "rolebindings", "clusters", "roles", "managednamespaces")
 )
-DERIVED = frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], NAMESPACES, BINDINGS, "events"))
+TOLD = frozenset(KEYS[kind] for kind in ("clusternamespaces", "clusternodes", "clusterstorageclasses", "clusterworkloads"))
+"""Kinds whose objects tell what is in a cluster; their names begin with it."""
+DERIVED = TOLD | frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], NAMESPACES, BINDINGS, "events"))
 """Kinds whose objects change their scopes when a cluster does."""
 TWINS = {f"{event.NEWER.plural}.{event.NEWER.group}": event.NEWER.key}
 """Kinds whose objects are another kind's, under another name."""
@@ -126,6 +130,9 @@ def _cluster_of(key: str, item: Shown) -> str:
     """The name of the cluster that an object in a namespace tells of; empty if it tells of none."""
     if key in {KEYS["nodepools"], NAMESPACES}:
         return item.place[1].rpartition(".")[0]
+    if key in TOLD:
+        provisioner, _, rest = item.place[1].partition(".")
+        return "" if provisioner == SELF else f"{provisioner}.{rest.partition('.')[0]}"
     if key == KEYS["manifestsets"]:
         return item.place[1].removeprefix(SET_PREFIX) if item.place[1].startswith(SET_PREFIX) else ""
     if key == KEYS["observedobjects"]:

@@ -5,10 +5,10 @@ session begins, or the gateway asks for everything again, the numbering starts a
 is listed whole, in as many deltas as it takes. After that only what changed, many changes
 of one object as one.
 
-Memory is bounded by what the cluster holds, not by how slow the gateway is: objects are kept
-trimmed, of what changed only the keys wait, and a delta is put together when it can be sent. No
-delta is larger than a message may be. Kinds that the cluster does not serve are looked for
-again now and then, quietly.
+Memory is bounded by what the cluster holds, not by how slow the gateway is: a few fields of each
+object are kept (``projection.py``), pods are counted (``pods.py``), of what changed only the keys wait,
+and a delta is put together when it can be sent. No delta is larger than a message may be. Kinds that
+the cluster does not serve are looked for again now and then, quietly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from skerry.agent.discovery import KindMap
+from skerry.agent.pods import Pods
+from skerry.agent.projection import kept
 from skerry.client.contract import Client, Ref
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
@@ -33,18 +35,12 @@ MOST_ITEMS = 200
 MOST_BYTES = 1024 * 1024
 """A delta is closed once it is larger; one object of Kubernetes is at most a megabyte and a half."""
 
+NODES: KindName = ("", "nodes")
+NAMESPACES: KindName = ("", "namespaces")
+
 Send = Callable[[pb.InventoryDelta], Awaitable[None]]
 
 log = get("agent.inventory")
-
-
-def trimmed(obj: Json) -> Json:
-    """An object without what nobody at the far end reads."""
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-    annotations = metadata.get("annotations")
-    if annotations:
-        metadata["annotations"] = {name: value for name, value in annotations.items() if not name.endswith("last-applied-configuration")}
-    return {**obj, "metadata": metadata}
 
 
 class InventoryWatch:
@@ -63,6 +59,8 @@ class InventoryWatch:
         self._again = True
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
+        self._pods = Pods(client, lambda name: self._counted(NODES, name), lambda name: self._counted(NAMESPACES, name))
+        self._counting: asyncio.Task[None] | None = None
 
     def subscribe(self, kinds: Iterable[KindName]) -> None:
         """Follow these kinds, and no others, from now on."""
@@ -85,14 +83,32 @@ class InventoryWatch:
                 for kind in sorted(self._wanted - set(self._following)):
                     ref = await self._kinds.preferred(*kind)
                     if ref is not None:
-                        self._informers[kind] = Informer(self._client, ref, keep=trimmed)
+                        self._informers[kind] = Informer(self._client, ref, keep=kept(kind))
                         self._following[kind] = owner.spawn(self._follow(kind, ref), ref.plural)
+                self._count(owner)
                 missing = set(self._following) != self._wanted
                 try:
                     async with asyncio.timeout(LOOK_FOR_KINDS_EVERY if missing else None):
                         await self._look.wait()
                 except TimeoutError:
                     continue
+
+    def seen(self, kind: KindName) -> Iterable[Json]:
+        """What is known now of a kind. They are shared: do not change them."""
+        return self._informers[kind].all() if self._synced(kind) else ()
+
+    def _count(self, owner: TaskOwner) -> None:
+        """Follow the pods while nodes or namespaces are reported."""
+        wanted = bool({NODES, NAMESPACES} & set(self._following))
+        if wanted and self._counting is None:
+            self._counting = owner.spawn(self._pods.informer.run(), "pods")
+        elif not wanted and self._counting is not None:
+            self._counting.cancel()
+            self._counting = None
+
+    def _counted(self, kind: KindName, name: str) -> None:
+        if kind in self._informers and self._informers[kind].get(name) is not None:
+            self._changed(kind, name)
 
     async def _follow(self, kind: KindName, ref: Ref) -> None:
         informer = self._informers[kind]
@@ -166,6 +182,10 @@ class InventoryWatch:
     def _item(self, kind: KindName, key: str) -> pb.InventoryItem:
         obj = self._informers[kind].get(key) if kind in self._informers else None
         namespace, _, name = key.rpartition("/")
+        if obj is not None and kind == NODES:
+            obj = {**obj, "counted": {"requests": self._pods.on_node(name)}}
+        elif obj is not None and kind == NAMESPACES:
+            obj = {**obj, "counted": {"pods": self._pods.in_namespace(name)}}
         return pb.InventoryItem(
             kind=pb.ResourceKind(group=kind[0], plural=kind[1]), namespace=namespace, name=name, object=dumps(obj) if obj else b""
         )

@@ -24,10 +24,12 @@ from skerry.agent import identity as identities
 from skerry.agent import metrics
 from skerry.agent.discovery import KindMap
 from skerry.agent.enforce import Enforcer
+from skerry.agent.health import Look, findings
 from skerry.agent.identity import Identity
-from skerry.agent.inventory import InventoryWatch
+from skerry.agent.inventory import NODES, InventoryWatch
 from skerry.agent.keeping import ClusterSecret, Folder, Keeper
 from skerry.agent.leaving import leave
+from skerry.agent.probe import EVERY_SECONDS, Probe
 from skerry.agent.proxy import ProxyAgent
 from skerry.agent.session import Gone, Parts, Session
 from skerry.client.connection import Connection
@@ -44,7 +46,7 @@ from skerry.runtime.meters import Meters
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 from skerry.tunnel.rules import Fence, digest_of
-from skerry.tunnel.session import HEARTBEAT_SECONDS, AgentSession
+from skerry.tunnel.session import AgentSession
 
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
@@ -92,7 +94,7 @@ class Agent:
         self._clock = clock
         self._fence = Fence()
         self._pending_key: bytes | None = None
-        self._problem = ""
+        self._probe = Probe(client, clock)
         self._sessions = 0
         kinds, pulse = KindMap(client), Pulse()
         self._proxy = ProxyAgent(settings.target)
@@ -171,18 +173,22 @@ class Agent:
         self.connected.set()
 
     def _heartbeat(self) -> pb.Heartbeat:
-        return pb.Heartbeat(api_reachable=not self._problem, problem=self._problem)
+        probe = self._probe
+        if probe.problem:
+            return pb.Heartbeat(api_reachable=False, problem=probe.problem)
+        return pb.Heartbeat(api_reachable=True, findings=findings(self._look()))
+
+    def _look(self) -> Look:
+        seen, probe = self._inventory.seen, self._probe
+        workloads = [each for kind in ("deployments", "daemonsets", "statefulsets") for each in seen(("apps", kind))]
+        return Look(list(seen(NODES)), workloads, probe.failed, probe.certificate_ends, self._clock.now())
 
     async def _watch_api(self) -> None:
         while True:
-            try:
-                await self._client.raw("GET", "/version")
-                self._problem = ""
-            except ApiError as error:
-                self._problem = error.message
+            await self._probe.look()
             if self._unsaved:
                 await self._save()
-            await self._clock.sleep(HEARTBEAT_SECONDS)
+            await self._clock.sleep(EVERY_SECONDS)
 
     def _signing_request(self) -> bytes | None:
         if not self._identity.renewal_due(self._clock.now()):
@@ -245,7 +251,7 @@ class Agent:
                 outcomes=self._enforcer.outcomes,
                 inventory=self._inventory.objects,
                 certificates=lambda: {"agent": self._identity.certificate, "roots": self._identity.bundle},
-                reachable=lambda: not self._problem,
+                reachable=lambda: not self._probe.problem,
                 answered=self._client.answered,
                 meters=self._meters,
             )

@@ -38,6 +38,7 @@ BY_REASON: Mapping[str, type[ApiError]] = {
             errors.TooManyRequests,
             errors.ServerTimeout,
             errors.Timeout,
+            errors.NotCarried,
             errors.ServiceUnavailable,
             errors.InternalError,
         )

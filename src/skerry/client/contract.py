@@ -51,6 +51,10 @@ class Client(Protocol):
         """Return the whole List object, following ``continue`` page by page (``page`` objects at a time; 0: unpaged)."""
         ...
 
+    def pages(self, ref: Ref, namespace: str = "", *, labels: str = "", fields: str = "", page: int = 500) -> AsyncIterator[Json]:
+        """Yield a list page by page, each a List object of the same revision; raises Expired where that is forgotten half-way."""
+        ...
+
     async def create(self, ref: Ref, body: Json, namespace: str = "", *, manager: str = "") -> Json:
         """Create and return the object as stored."""
         ...

@@ -107,6 +107,16 @@ class HttpClient:
         metadata.pop("remainingItemCount", None)
         return {**whole, "metadata": metadata, "items": items}
 
+    async def pages(self, ref: Ref, namespace: str = "", *, labels: str = "", fields: str = "", page: int = 500) -> AsyncIterator[Json]:
+        """Yield a list page by page, each a List object of the same revision; raises Expired where that is forgotten half-way."""
+        query, token = {"labelSelector": labels, "fieldSelector": fields, "limit": str(page)}, ""
+        while True:
+            part = await self._json("GET", path_of(ref, namespace), {**query, "continue": token}, seconds=self._times.items)
+            yield {**part, "items": part.get("items") or []}
+            token = (part.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
     async def create(self, ref: Ref, body: Json, namespace: str = "", *, manager: str = "") -> Json:
         """Create and return the object as stored."""
         where = namespace or str((body.get("metadata") or {}).get("namespace") or "")

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from skerry.gateway.inventory import Place
 from skerry.gateway.routes import Route
 from skerry.gateway.sessions import Claim, Outdone
-from skerry.kinds import observedobject
 from skerry.machinery.document import Gapped
 from skerry.machinery.errors import ServiceUnavailable
 from skerry.restapi.server import ApiServer
@@ -31,10 +30,10 @@ class ClaimTable:
         """What lets a batch be stored only while the newest claim on an agent is of an epoch."""
         return Guard(Key(self._organization, RESOURCE, "", name), epoch)
 
-    async def keep(self, values: Mapping[Place, Gapped | None], route: Route) -> None:
-        """Upsert ObservedObjects of a session; None removes one. Raises Outdone if another was claimed, ServiceUnavailable."""
+    async def keep(self, values: Mapping[Place, Gapped | None], route: Route | None) -> None:
+        """Upsert latest values of a session, or of none; None removes one. Raises Outdone if another was claimed, ServiceUnavailable."""
         with self._guarding():
-            await self._api.put_latest(observedobject.RESOURCE, values, self._guard(route.name, route.epoch))
+            await self._api.put_latest(values, self._guard(route.name, route.epoch) if route else None)
 
     @contextmanager
     def _guarding(self) -> Iterator[None]:

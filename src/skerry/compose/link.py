@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from skerry.client.http import HttpClient
 from skerry.compose.claims import ClaimTable
+from skerry.compose.stock import CachedStock, Sweeper
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
@@ -28,13 +29,11 @@ from skerry.gateway.server import LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
 from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
 from skerry.gateway.subscription import subscription
-from skerry.kinds import observedobject
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
 from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
-from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, KeyPair
 from skerry.restapi.server import ApiServer
 from skerry.runtime.controller import Controller, Source
@@ -88,15 +87,11 @@ async def gateway(
     To other gateways it proves itself by what ``client`` does.
     """
 
-    def known(management_cluster: str) -> list[Json]:
-        rows = api.parts.feeds.caches[observedobject.RESOURCE.key].rows
-        return [rows[place].decode() for place in rows.irange((management_cluster, ""), (management_cluster + "\0", ""))]
-
     options = options or Options()
     heartbeat_seconds, routes = options.heartbeat_seconds, proxies.routes
     claims = ClaimTable(api)
     sessions = Sessions(claims, routes, options.identity, clock)
-    inventory = Inventory(claims.keep, known, clock)
+    inventory = Inventory(claims.keep, CachedStock(api), subscription, clock)
     sets = Informer(client, MANIFESTSETS)
     subjects = Subjects(Informer(client, MANAGEMENT_CLUSTERS), Informer(client, CLUSTERS, keep=kept))
     desired = Desired(client, routes, sessions, sets, subjects, clock)
@@ -129,6 +124,7 @@ async def gateway(
                     wiring.judging,
                     wiring.ending,
                     health.recorder,
+                    Sweeper(client, inventory, subjects, clock),
                 ]
                 for part in (*parts, *((presence,) if presence else ())):
                     owner.spawn(part.run(), f"gateway/{type(part).__name__}")

@@ -10,6 +10,10 @@ from skerry.kinds import (
     cluster,
     clusterclass,
     clustergroup,
+    clusternamespace,
+    clusternode,
+    clusterstorageclass,
+    clusterworkload,
     configmap,
     credential,
     event,
@@ -38,6 +42,14 @@ from skerry.machinery.resource import Resource
 CORE: tuple[Resource, ...] = (namespace.RESOURCE, secret.RESOURCE, configmap.RESOURCE, event.RESOURCE, event.NEWER, lease.RESOURCE)
 """Kinds of Kubernetes itself; a simulated cluster serves them too."""
 
+INVENTORY: tuple[Resource, ...] = (
+    clusternode.RESOURCE,
+    clusternamespace.RESOURCE,
+    clusterworkload.RESOURCE,
+    clusterstorageclass.RESOURCE,
+)
+"""Kinds that tell what is in clusters."""
+
 FLEET: tuple[Resource, ...] = (
     organization.RESOURCE,
     clustergroup.RESOURCE,
@@ -59,10 +71,11 @@ FLEET: tuple[Resource, ...] = (
     rolebinding.RESOURCE,
     manifestset.RESOURCE,
     observedobject.RESOURCE,
+    *INVENTORY,
 )
 """Kinds of the fleet."""
 
-MIRRORED = frozenset(resource.key for resource in (clusterclass.RESOURCE, kubernetesrelease.RESOURCE, observedobject.RESOURCE))
-"""Kinds that tell what a management cluster holds: only Skerry's own components write them."""
+MIRRORED = frozenset(each.key for each in (clusterclass.RESOURCE, kubernetesrelease.RESOURCE, observedobject.RESOURCE, *INVENTORY))
+"""Kinds that tell what a cluster holds: only Skerry's own components write them."""
 
 ALL: tuple[Resource, ...] = (*CORE, service.RESOURCE, *FLEET)

@@ -11,7 +11,8 @@ from typing import Annotated
 from msgspec import field
 
 from skerry.kinds.common import GROUP, VERSION, Conditions, Metadata, Shape
-from skerry.kinds.rules import label_rule
+from skerry.kinds.inventory import SELF
+from skerry.kinds.rules import label_rule, not_named
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.resource import Column, Resource
 from skerry.machinery.schema import Schema
@@ -54,5 +55,5 @@ RESOURCE = Resource(
         Column("Description", ".spec.description"),
         Column("Age", ".metadata.creationTimestamp", "date"),
     ),
-    rules=(label_rule,),
+    rules=(label_rule, not_named(SELF)),
 )

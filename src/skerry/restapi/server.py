@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from skerry.kit.aio import TaskOwner
@@ -62,6 +62,8 @@ from skerry.store.sealing import CannotOpen
 Json = dict[str, Any]
 Handler = Callable[[Call], Awaitable[Response]]
 Answerer = Callable[[], Awaitable[Json]]
+StoredAt = TypeVar("StoredAt", bound=tuple[str, str, str])
+"""Storage key, namespace and name."""
 PageWriter = Callable[[str], Awaitable[tuple[bytes, str]]]
 """Writes a page for an Accept header; returns it with its content type."""
 
@@ -154,10 +156,10 @@ class ApiServer:
         """Answer a path that is no resource with a text, to callers whom a rule allows the path."""
         self.pages[path] = write
 
-    async def put_latest(self, resource: Resource, values: Mapping[tuple[str, str], Gapped | None], guard: Guard | None = None) -> None:
-        """Upsert latest values by (namespace, name); None removes. For components of this installation. Raises Outdated."""
+    async def put_latest(self, values: Mapping[StoredAt, Gapped | None], guard: Guard | None = None) -> None:
+        """Upsert latest values by (storage key, namespace, name); None removes. For components of this installation. Raises Outdated."""
         stored = {
-            Key(self.parts.organization, resource.key, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
+            Key(self.parts.organization, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
             for place, value in values.items()
         }
         await self.parts.store.latest_put(stored, guard)

@@ -1,6 +1,7 @@
 """A local copy of one kind, kept current by list and watch.
 
-Whoever listens is told the key of what changed and nothing else. After a break the watch goes
+Whoever listens is told the key of what changed and nothing else; of what is not held a change does
+not count. A list is read page by page, so that no more than a page is in memory whole. After a break the watch goes
 on from its last revision; where that is gone, everything is listed anew and every key that is
 or was there is told. ``synced`` is set once the first list is in.
 """
@@ -87,12 +88,15 @@ class Informer:
             await asyncio.sleep(delay)
 
     async def _list(self) -> None:
-        answer = await self._client.list(self.ref, self._namespace, labels=self._labels)
+        found: dict[str, Json] = {}
+        revision = ""
+        async for page in self._client.pages(self.ref, self._namespace, labels=self._labels):
+            found |= {key_of(obj): self._keep(obj) for obj in page["items"]}
+            revision = page["metadata"]["resourceVersion"]
         self._lists += 1
-        found = {key_of(obj): self._keep(obj) for obj in answer["items"]}
         changed = [key for key in {*found, *self._objects} if found.get(key) != self._objects.get(key)]
         self._objects = found
-        self._revision = answer["metadata"]["resourceVersion"]
+        self._revision = revision
         self.synced.set()
         for key in changed:
             self._tell(key)
@@ -107,7 +111,9 @@ class Informer:
             if event.type == "DELETED":
                 self._objects.pop(key, None)
             else:
-                self._objects[key] = self._keep(event.object)
+                before, self._objects[key] = self._objects.get(key), self._keep(event.object)
+                if before == self._objects[key]:
+                    continue  # nothing that is held has changed
             self._tell(key)
 
     def _tell(self, key: str) -> None:

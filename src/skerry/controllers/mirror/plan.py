@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from skerry.kinds.common import API_VERSION, GROUP
+from skerry.kinds.inventory import SELF
 from skerry.machinery.names import label_problem, subdomain_problem
 from skerry.machinery.resource import Json
 
@@ -52,7 +53,7 @@ def offered(namespace: str, observed: Iterable[Json]) -> dict[tuple[str, str], J
             spec = {"version": version, "source": f"{kind} {source['name']}", "compatible": _compatible(obj)}
             _put(found, namespace, "kubernetesreleases", "KubernetesRelease", _release_name(version), spec)
     for place in places:
-        if not label_problem(place):
+        if not label_problem(place) and place != SELF:
             _put(found, namespace, "provisioners", "Provisioner", place, {})
     return found
 
