@@ -112,6 +112,13 @@ def test_objects_stand_where_their_cluster_stands() -> None:
     assert chain(CLUSTERS, Item(("sv-1", "p.a"), 1, b'{"spec":{"clusterGroup":"red"}}'), {}) == whole
     assert chain(KEYS["nodepools"], Item(("sv-1", "p.a.md"), 1, b"{}"), groups) == whole
     assert chain(KEYS["manifestsets"], Item(("sv-1", "cluster.p.a"), 1, b"{}"), groups) == whole
+    for kind, name in (
+        ("clusternodes", "p.a.n1.example.com"),
+        ("clusterworkloads", "p.a.deployment.ns.web"),
+        ("clusternamespaces", "p.a.ns"),
+    ):
+        assert chain(KEYS[kind], Item(("sv-1", name), 1, b"{}"), groups) == whole
+        assert chain(KEYS[kind], Item(("sv-1", name.replace("p.a.", "self.sv-1.")), 1, b"{}"), groups) == whole[:2]
     assert chain(KEYS["observedobjects"], Item(("sv-1", "x"), 1, seen), groups) == whole
     assert chain("events", Item(("sv-1", "x"), 1, event), groups) == whole
     assert (key_of("", "events"), key_of("events.k8s.io", "events"), key_of(GROUP, "clusters")) == ("events", "events", CLUSTERS)

@@ -143,3 +143,32 @@ def test_a_service_account_is_read_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "namespace").write_text("skerry-agent\n")
     found = in_cluster("fd00::1", "443", tmp_path)
     assert (found.server, found.namespace, found.token_file) == ("https://[fd00::1]:443", "skerry-agent", tmp_path / "token")
+
+
+def test_a_context_is_put_beside_others_and_in_the_place_of_its_older_self(tmp_path: Path) -> None:
+    path = written(tmp_path, user={"token": "t0"})
+    path.chmod(0o644)
+    shop = Connection("https://door.example/k8s/attached.attached.shop", ca=ROOT.bundle, token="old")
+    kubeconfig.merge(path, shop, name="skerry/shop", user="skerry/shop")
+    assert kubeconfig.contexts(path) == (["x", "y", "skerry/shop"], "x")
+    assert kubeconfig.read(path).token == "t0"
+    newer = Connection(shop.server, ca=ROOT.bundle, token="new")
+    kubeconfig.merge(path, newer, name="skerry/shop", user="skerry/shop", use=True)
+    assert kubeconfig.contexts(path) == (["x", "y", "skerry/shop"], "skerry/shop")
+    assert kubeconfig.read(path) == newer
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_context_is_put_into_a_file_that_is_not_there_and_never_into_one_that_is_none(tmp_path: Path) -> None:
+    kubeconfig.merge(tmp_path / "new", FULL, name="a", user="a")
+    assert kubeconfig.read(tmp_path / "new") == FULL
+    (tmp_path / "other").write_text("kind: Pod\n")
+    with pytest.raises(KubeconfigError):
+        kubeconfig.merge(tmp_path / "other", FULL, name="a", user="a")
+    assert (tmp_path / "other").read_text() == "kind: Pod\n"
+
+
+def test_a_token_file_is_named_by_its_whole_path(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    kubeconfig.write(tmp_path / "config", Connection("https://a", ca=ROOT.bundle, token_file=tmp_path / "token"))
+    assert kubeconfig.read(tmp_path / "config").token_file == tmp_path / "token"

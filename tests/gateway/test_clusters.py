@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,10 +10,10 @@ import aiohttp
 import grpc
 import pytest
 
-from skerry.client.contract import PatchKind
+from skerry.client.contract import PatchKind, Ref
 from skerry.gateway.standing import Told, next_status
 from skerry.gateway.subjects import CLUSTERS
-from skerry.kinds.common import API_VERSION
+from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.tunnel import link_pb2 as pb
 from tests.gateway.fleet import SETS, Fleet, config_map, eventually
@@ -129,6 +130,73 @@ async def test_an_agent_sees_a_call_for_its_own_cluster_and_none_for_its_neighbo
         with pytest.raises(grpc.aio.AioRpcError, match="no such call"):
             await bank.stub.Proxy(opened(call)).read()
         asking.cancel()
+
+
+async def test_an_agent_tells_of_its_own_cluster_and_nothing_that_it_was_not_asked_for(fleet: Fleet) -> None:
+    await attached(fleet, "shop", "bank")
+    nodes, forged = Ref(GROUP, VERSION, "clusternodes"), Ref(GROUP, VERSION, "observedobjects")
+
+    def item(group: str, plural: str, name: str, obj: Json) -> pb.InventoryItem:
+        return pb.InventoryItem(kind=pb.ResourceKind(group=group, plural=plural), name=name, object=json.dumps(obj).encode())
+
+    async def named() -> list[str]:
+        return [each["metadata"]["name"] for each in (await fleet.client.list(nodes, "attached"))["items"]]
+
+    async with stranger(fleet, SHOP) as one, stranger(fleet, BANK) as other:
+        plain = {"metadata": {"name": "n", "namespace": "attached", "labels": {"fleet.skerry.dev/cluster": "bank"}}}
+        one.says(
+            inventory=pb.InventoryDelta(
+                sequence=1,
+                items=[
+                    item("cluster.x-k8s.io", "clusters", "bank", plain),
+                    item("", "nodes", "n", plain),
+                    item("", "nodes", "../attached.bank.x", plain),
+                    item("", "nodes", "bad", {"status": []}),
+                ],
+            )
+        )
+        other.says(inventory=pb.InventoryDelta(sequence=1, items=[item("", "nodes", "n", plain)]))
+
+        async def told() -> bool:
+            return len(await named()) == 3
+
+        await eventually(told)
+        names = sorted(await named())
+        assert names[0] == "attached.bank.n"
+        assert [each.rpartition(".")[0] for each in names[1:]] == ["attached.shop"] * 2
+        kind = pb.ResourceKind(plural="nodes")
+        other.says(inventory=pb.InventoryDelta(sequence=2, begins=[kind], complete=[kind]))  # of its own cluster there are none
+
+        async def taken_away() -> bool:
+            return sorted(await named()) == names[1:]
+
+        await eventually(taken_away)
+    assert (await fleet.client.list(forged, ""))["items"] == []
+
+
+async def test_what_was_told_of_a_cluster_is_swept_away_when_that_is_gone(fleet: Fleet) -> None:
+    await attached(fleet, "shop", "bank")
+    nodes = Ref(GROUP, VERSION, "clusternodes")
+    async with stranger(fleet, SHOP) as one, stranger(fleet, BANK) as other:
+        for each in (one, other):
+            kind = pb.ResourceKind(plural="nodes")
+            each.says(inventory=pb.InventoryDelta(sequence=1, items=[pb.InventoryItem(kind=kind, name="n", object=b'{"metadata":{}}')]))
+
+        async def named() -> set[str]:
+            return {each["metadata"]["name"] for each in (await fleet.client.list(nodes, ""))["items"]}
+
+        async def both() -> bool:
+            return await named() == {"attached.bank.n", "attached.shop.n"}
+
+        async def bank() -> bool:
+            return await named() == {"attached.bank.n"}
+
+        await eventually(both)
+        forced = {"metadata": {"annotations": {"fleet.skerry.dev/force-delete": "true"}, "finalizers": None}}
+        await fleet.client.patch(CLUSTERS, "attached.shop", "attached", PatchKind.MERGE, forced)
+        await fleet.client.delete(CLUSTERS, "attached.shop", "attached")
+        one.says(detached=pb.Detached())
+        await eventually(bank)
 
 
 def test_a_cluster_that_was_made_here_keeps_its_own_life_beside_what_an_agent_tells() -> None:

@@ -48,7 +48,7 @@ app.command("backup")(copies.backup)
 app.command("restore")(copies.restore)
 app.command("doctor")(doctor.doctor)
 app.add_typer(doctor.support_app, name="support")
-app.command("kubeconfig")(kubeconfig.kubeconfig)
+app.add_typer(kubeconfig.kubeconfig_app, name="kubeconfig")
 app.command("version")(kubeconfig.version)
 
 

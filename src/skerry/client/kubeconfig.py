@@ -76,6 +76,27 @@ def read(path: Path, context: str = "") -> Connection:
 
 def render(connection: Connection, *, name: str = "skerry", user: str = "admin", namespace: str = "") -> bytes:
     """The text of a kubeconfig with the context ``name``."""
+    return yamls.dump(
+        {"apiVersion": "v1", "kind": "Config", **_sections(connection, name, user, namespace), "current-context": name}
+    ).encode()
+
+
+def merge(path: Path, connection: Connection, *, name: str, user: str, use: bool = False) -> None:
+    """Put a context into a kubeconfig that may be there, in the place of an older one of its name; everything else in it stays.
+
+    With ``use`` it becomes the current one; it does where there is none. Raises KubeconfigError, and leaves the file alone.
+    """
+    config: dict[str, Any] = _document(path) if path.exists() else {"apiVersion": "v1", "kind": "Config"}
+    for section, entries in _sections(connection, name, user, "").items():
+        new = {each["name"] for each in entries}
+        config[section] = [*(each for each in _entries(config, section) if each.get("name") not in new), *entries]
+    if use or not config.get("current-context"):
+        config["current-context"] = name
+    write_secret(path, yamls.dump(config).encode())
+
+
+def _sections(connection: Connection, name: str, user: str, namespace: str) -> dict[str, list[dict[str, Any]]]:
+    """The cluster, the user and the context of a connection."""
     cluster = {
         "server": connection.server,
         "certificate-authority-data": _encoded(connection.ca),
@@ -87,17 +108,14 @@ def render(connection: Connection, *, name: str = "skerry", user: str = "admin",
         "client-certificate-data": _encoded(connection.certificate),
         "client-key-data": _encoded(connection.key),
         "token": connection.token,
+        "tokenFile": str(connection.token_file.absolute()) if connection.token_file else "",
     }
     context = {"cluster": name, "user": user, "namespace": namespace}
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
+    return {
         "clusters": [{"name": name, "cluster": _filled(cluster)}],
         "users": [{"name": user, "user": _filled(credentials)}],
         "contexts": [{"name": name, "context": _filled(context)}],
-        "current-context": name,
     }
-    return yamls.dump(document).encode()
 
 
 def write(path: Path, connection: Connection, *, name: str = "skerry", user: str = "admin", namespace: str = "") -> None:

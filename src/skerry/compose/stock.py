@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from skerry.client.contract import Client
@@ -13,6 +14,8 @@ from skerry.kit.log import get
 from skerry.machinery.errors import ApiError, NotFound
 from skerry.machinery.resource import Json
 from skerry.restapi.server import ApiServer
+
+SOON_SECONDS = 2.0
 
 log = get("compose.stock")
 
@@ -40,7 +43,7 @@ class CachedStock:
 
 
 class Sweeper:
-    """Removes what is told of clusters that are gone, now and then."""
+    """Removes what is told of clusters that are gone: soon after they went, and now and then."""
 
     def __init__(self, client: Client, inventory: Inventory, subjects: Subjects, clock: Clock) -> None:
         """A name that ``subjects`` lacks is asked for before it counts as gone: a copy may be late."""
@@ -48,16 +51,28 @@ class Sweeper:
         self._inventory = inventory
         self._subjects = subjects
         self._clock = clock
+        self._some_left = asyncio.Event()
+        subjects.listen(self._look)
+
+    def _look(self, name: str) -> None:
+        if self._subjects.get(name) is None:
+            self._some_left.set()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         await self._subjects.synced()
         while True:
+            self._some_left.clear()
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 whatever it is, the next sweep does the same
                 log.info("cannot sweep the inventory; will try again", error=str(error))
-            await self._clock.sleep(SWEEP_SECONDS)
+            await self._clock.sleep(SOON_SECONDS)  # what was on its way when its cluster went has arrived by then
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._some_left.wait()
+            except TimeoutError:
+                continue
 
     async def sweep(self) -> int:
         """Remove it now; returns how much. Raises ApiError, ServiceUnavailable."""
