@@ -18,6 +18,7 @@ from tests.e2e.server import SKERRY, Server, eventually, running
 pytestmark = pytest.mark.peer("kubernetes")
 
 Json = dict[str, Any]
+PAGE = Path(__file__).resolve().parents[2] / "docs/explanation/what-is-known-of-a-cluster.md"
 READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ok"}
 ROOM = {"cpu": "4", "memory": "8Gi", "pods": "110"}
 
@@ -152,6 +153,13 @@ def test_kubectl_reaches_the_cluster_by_a_context_of_its_own(site: Site, tmp_pat
     assert site.far("get", "configmap", "-n", "shop", "made-through", "-o", "jsonpath={.data.a}") == "1"
     wrong = subprocess.run([*command[:3], "nowhere", *command[4:]], capture_output=True, text=True, timeout=60, check=False)
     assert (wrong.returncode, "there is no cluster nowhere here" in wrong.stderr) == (1, True)
+
+
+def test_what_the_page_shows_can_be_asked(site: Site) -> None:
+    commands = [line for line in PAGE.read_text().splitlines() if line.startswith("kubectl ")]
+    assert len(commands) >= 4
+    for command in commands:
+        site.server.kubectl(*command.removeprefix("kubectl ").replace(" -w", "").split())
 
 
 def test_what_was_told_of_a_cluster_goes_with_it(site: Site) -> None:

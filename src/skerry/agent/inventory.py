@@ -85,8 +85,8 @@ class InventoryWatch:
                     if ref is not None:
                         self._informers[kind] = Informer(self._client, ref, keep=kept(kind))
                         self._following[kind] = owner.spawn(self._follow(kind, ref), ref.plural)
-                self._count(owner)
-                missing = set(self._following) != self._wanted
+                counting = await self._count(owner)
+                missing = set(self._following) != self._wanted or not counting
                 try:
                     async with asyncio.timeout(LOOK_FOR_KINDS_EVERY if missing else None):
                         await self._look.wait()
@@ -97,14 +97,15 @@ class InventoryWatch:
         """What is known now of a kind. They are shared: do not change them."""
         return self._informers[kind].all() if self._synced(kind) else ()
 
-    def _count(self, owner: TaskOwner) -> None:
-        """Follow the pods while nodes or namespaces are reported."""
+    async def _count(self, owner: TaskOwner) -> bool:
+        """Follow the pods while nodes or namespaces are reported; returns whether that is as it should be."""
         wanted = bool({NODES, NAMESPACES} & set(self._following))
-        if wanted and self._counting is None:
+        if wanted and self._counting is None and await self._kinds.preferred("", "pods") is not None:
             self._counting = owner.spawn(self._pods.informer.run(), "pods")
         elif not wanted and self._counting is not None:
             self._counting.cancel()
             self._counting = None
+        return wanted == (self._counting is not None)
 
     def _counted(self, kind: KindName, name: str) -> None:
         if kind in self._informers and self._informers[kind].get(name) is not None:
