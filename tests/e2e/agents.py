@@ -15,7 +15,7 @@ from tests.e2e.server import SKERRY, Server
 
 def token(server: Server, name: str) -> str:
     """A one-time token for a management cluster that is there."""
-    command = [str(SKERRY), "token", name, "--kubeconfig", str(server.kubeconfig)]
+    command = [*server.skerry, "token", name, "--kubeconfig", str(server.kubeconfig)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from skerry.kinds import catalogue
+from skerry.kinds import observedobject
 from skerry.kit.aio import TaskOwner
 from skerry.restapi import feeds as feeds_module
 from skerry.restapi.cache import BYTES_OF_A_WAKING, BYTES_OF_AN_EVENT, WOKEN_AT_ONCE, Item, ResourceCache, Watcher
@@ -29,7 +29,7 @@ class CountingStore(MemoryStore):
 
 
 async def test_a_cache_of_latest_values_follows_its_own_kind_and_sleeps_through_the_idle_time_of_others() -> None:
-    kinds = {resource.key: resource for resource in catalogue.ALL if resource.latest}
+    kinds = {observedobject.RESOURCE.key: observedobject.RESOURCE}
     (kind,) = kinds
     store = CountingStore(keep=50)
     await store.latest_put({Key("org", "of-another-kind", "", "a"): b"1"})
@@ -47,7 +47,7 @@ async def test_a_cache_of_latest_values_follows_its_own_kind_and_sleeps_through_
 
 
 async def test_a_cache_that_was_behind_the_forgotten_removals_is_loaded_anew() -> None:
-    kinds = {resource.key: resource for resource in catalogue.ALL if resource.latest}
+    kinds = {observedobject.RESOURCE.key: observedobject.RESOURCE}
     (kind,) = kinds
     store = MemoryStore(keep=5)
     gone, kept = Key("org", kind, "site", "gone"), Key("org", kind, "site", "kept")
