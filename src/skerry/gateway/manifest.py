@@ -16,16 +16,20 @@ the namespace is its to delete, and the rest of what stands here is made to go w
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skerry.gateway.subscription import COUNTED, EVERYWHERE, MANAGEMENT
+from skerry.kinds.common import GROUP
 from skerry.machinery.resource import Json
 from skerry.pki.policy import ADMINISTRATORS
-from skerry.tunnel.places import BINDINGS, DETACH, FEATURES, IDENTITY, NAMESPACE, REGISTRATION, ROLES, Feature, role_of
+from skerry.tunnel.places import BINDINGS, DETACH, FEATURES, IDENTITY, NAMESPACE, REGISTRATION, ROLES, SPEAKS_FOR, Feature, role_of
 
 RBAC = "rbac.authorization.k8s.io"
 FOLDER = "/etc/skerry"
+RENEWED_BY = f"{GROUP}/registration"
+"""Annotation of the agent's pod."""
 LABELS = {"app.kubernetes.io/name": NAMESPACE, "app.kubernetes.io/part-of": "skerry"}
 
 
@@ -45,7 +49,7 @@ class Installation:
 def documents(made: Installation) -> list[Json]:
     """The objects, in the order in which they are applied."""
     return [
-        _object("v1", "Namespace"),
+        _namespace(made),
         _object("v1", "ServiceAccount", namespace=NAMESPACE),
         *_own_room(),
         *(each for feature in made.features for each in _rights(feature, management="." not in made.name)),
@@ -60,6 +64,13 @@ def _object(api_version: str, kind: str, name: str = NAMESPACE, namespace: str =
     if namespace:
         metadata["namespace"] = namespace
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
+
+
+def _namespace(made: Installation) -> Json:
+    """It says whose agent is in it: the same cluster is not attached under two names."""
+    found = _object("v1", "Namespace")
+    found["metadata"]["annotations"] = {SPEAKS_FOR: made.name}
+    return found
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
@@ -124,6 +135,12 @@ def _secret_variable(name: str, key: str) -> Json:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": REGISTRATION, "key": key, "optional": True}}}
 
 
+def _digest(made: Installation) -> str:
+    """Differs from one manifest to the next: an agent that runs already is to read its registration again."""
+    said = b"\0".join((made.token.encode(), made.proxy.encode(), made.server_ca))
+    return hashlib.sha256(said).hexdigest()[:32]
+
+
 def _deployment(made: Installation) -> Json:
     container = {
         "name": "agent",
@@ -145,7 +162,8 @@ def _deployment(made: Installation) -> Json:
         "containers": [container],
         "volumes": [{"name": "registration", "secret": {"secretName": REGISTRATION, "items": items}}],
     }
-    template = {"metadata": {"labels": dict(LABELS)}, "spec": pod}
+    annotations = {RENEWED_BY: _digest(made)}
+    template = {"metadata": {"labels": dict(LABELS), "annotations": annotations}, "spec": pod}
     # one at a time: two would push each other's sessions aside
     spec = {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": dict(LABELS)}, "template": template}
     return _object("apps/v1", "Deployment", namespace=NAMESPACE, spec=spec)
