@@ -15,12 +15,14 @@ from skerry.agent import main
 from skerry.agent.keeping import ClusterSecret, Folder
 from skerry.agent.leaving import leave
 from skerry.agent.main import Agent, AgentSettings
+from skerry.agent.memory import NAMESPACES
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
-from skerry.compose.attachment import CLUSTER_BINDINGS, CLUSTER_ROLES, NAMESPACES, applied, cleaned
+from skerry.compose.attachment import CLUSTER_BINDINGS, CLUSTER_ROLES, applied, cleaned
 from skerry.gateway.manifest import Installation, documents
 from skerry.kinds.common import API_VERSION
 from skerry.kit.aio import TaskOwner
+from skerry.kit.clock import SystemClock
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Resource
 from skerry.machinery.schema import Schema
@@ -57,7 +59,7 @@ async def place(target: Target) -> AsyncIterator[Target]:
             owner.spawn(GarbageCollector(target.client).run(), "garbage")
         await applied(target.client, manifest(), quiet)
         yield target
-        await cleaned(target.client, quiet)
+        await cleaned(target.client, 60, quiet, SystemClock())
         await away(target)
 
 
