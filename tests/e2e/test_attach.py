@@ -254,6 +254,20 @@ def test_an_agent_that_only_reports_may_do_nothing_else_and_what_it_cannot_is_to
     site.clean()
 
 
+def test_who_is_attached_again_with_fewer_features_loses_the_rights_of_the_others(site: Site, name: str) -> None:
+    with site.attached(name):
+        assert may(site, "impersonate", "users")
+    site.ready(name, "Unknown")
+    with site.attached(name, "--feature", "inventory"):
+        assert "clusterroles/skerry-agent-manifests deleted" in site.said()
+        assert not may(site, "impersonate", "users")
+        assert not may(site, "create", "configmaps", "-n", "default")
+        assert may(site, "list", "pods", "-A")
+        assert len(site.left()) == 5
+        site.skerry("detach", name)
+    site.clean()
+
+
 def test_without_a_right_to_report_calls_go_through_all_the_same(site: Site, name: str) -> None:
     with site.attached(name, "--feature", "proxy"):
         assert not may(site, "list", "pods", "-A")

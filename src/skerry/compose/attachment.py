@@ -213,7 +213,10 @@ async def _settled(target: Client, seconds: float, tell: Tell, clock: Clock, *, 
 
 
 async def applied(target: Client, documents: Sequence[Json], tell: Tell, *, local: bool = False) -> None:
-    """Apply a manifest to a cluster; with ``local`` all of it but what runs the agent there. Raises what the cluster raises."""
+    """Apply a manifest to a cluster, and take away rights of features that are not in it any more. Raises what the cluster raises.
+
+    With ``local`` all of it but what runs the agent there.
+    """
     refs = {
         "Namespace": NAMESPACES,
         "ServiceAccount": Ref("", "v1", "serviceaccounts"),
@@ -230,6 +233,15 @@ async def applied(target: Client, documents: Sequence[Json], tell: Tell, *, loca
         with _as_administrator():
             await target.apply(refs[each["kind"]], each, manager=MANAGER, force=True)
         tell(f"{each['kind'].lower()}/{each['metadata']['name']} applied")
+    given = {(refs[each["kind"]], each["metadata"]["name"]) for each in documents}
+    await _removed(target, [(ref, name) for ref, names in WIDE for name in names if (ref, name) not in given], tell)
+
+
+async def _removed(target: Client, objects: Sequence[tuple[Ref, str]], tell: Tell) -> None:
+    for ref, name in objects:
+        with contextlib.suppress(NotFound), _as_administrator():
+            await target.delete(ref, name)
+            tell(f"{ref.plural}/{name} deleted")
 
 
 async def arrived(client: Client, name: FullName, seconds: float, tell: Tell, clock: Clock, *, since: str = "") -> None:
@@ -334,11 +346,7 @@ async def mine(target: Client, client: Client, name: FullName | None) -> None:
 async def cleaned(target: Client, seconds: float, tell: Tell, clock: Clock) -> None:
     """Remove what an attachment put into a cluster, with the rights of whoever does it; what is gone already is fine. Raises Timeout."""
     await _emptied(target, seconds, tell, clock)
-    for ref, names in (*WIDE, (NAMESPACES, (NAMESPACE,))):
-        for name in names:
-            with contextlib.suppress(NotFound):
-                await target.delete(ref, name)
-                tell(f"{ref.plural}/{name} deleted")
+    await _removed(target, [(ref, name) for ref, names in (*WIDE, (NAMESPACES, (NAMESPACE,))) for name in names], tell)
     await _settled(target, seconds, tell, clock, gone=True)
 
 
