@@ -541,6 +541,14 @@ def test_an_agent_that_does_not_come_in_time_is_said_with_where_to_look(site: Si
     assert len(site.left()) == EVERYTHING, "nobody was there to remove it"
 
 
+def test_who_is_attached_again_while_connected_is_not_told_that_the_old_agent_is_the_new_one(site: Site, name: str) -> None:
+    with site.attached(name):
+        said = site.skerry("attach", name, "--kubeconfig", str(site.peer.kubeconfig), "--timeout", "3", code=1)
+        assert "did not connect within 3 s (the agent that was there before still holds its session)" in said
+        site.skerry("detach", name)
+    site.clean()
+
+
 def test_ctrl_c_in_the_middle_says_how_to_go_on(site: Site, name: str) -> None:
     with site.background("attach", name, "--kubeconfig", str(site.peer.kubeconfig)) as process:
         site.says("waiting: its agent has not connected yet")

@@ -257,6 +257,8 @@ async def arrived(client: Client, name: FullName, seconds: float, tell: Tell, cl
         found = next(
             (each["message"] for each in status.get("conditions") or () if each["type"] == "Connected"), "nothing was seen of it yet"
         )
+        if connected(status):
+            found = "the agent that was there before still holds its session"
         if found != told:
             tell(f"waiting: {found}")
             told = found
