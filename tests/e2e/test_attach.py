@@ -293,6 +293,10 @@ def linked(site: Site, name: str, *options: str) -> Iterator[list[str]]:
     again = subprocess.run(["curl", "-sS", "--cacert", str(root), url], capture_output=True, text=True, check=True, timeout=60).stdout
     assert json.loads(again)["message"] == "the one-time token is unknown, used up or expired; make a new one"
     site.far("apply", "--validate=strict", "-f", "-", stdin=fetched)
+    written = site.server.log.read_text() + (site.server.data / "audit.jsonl").read_text()
+    assert f"/attach/attached.attached.{name}" in written
+    assert url.rpartition(".")[2] not in written
+    assert registration(site).rpartition(".")[2] not in written
     yield ["agent", "--kubeconfig", str(site.account()), "--keep-in-cluster", "--server", f"https://127.0.0.1:{site.server.port}"]
 
 
