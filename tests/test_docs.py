@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from peers import prometheus
+from peers.kubernetes import NAMESPACED, Kubernetes
 from peers.postgresql import PostgreSql, programs
-from tests.e2e.server import SKERRY, Server, running
+from tests.e2e.server import SKERRY, Server, eventually, running
 from tests.store.databases import why_not
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,6 +126,32 @@ def test_the_page_about_access_works_as_a_script(tmp_path: Path) -> None:
     assert len(said) >= 6
     assert [words for words in said if words not in found] == [], found
     assert "whole: " in found
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_pages_about_attaching_work_as_scripts(tmp_path: Path) -> None:
+    """No node of the cluster runs a container, so the agent runs beside it, as the pages say for such clusters."""
+    (tmp_path / ".skerry").symlink_to(tmp_path / "data")
+    with running(tmp_path) as server, Kubernetes(controllers=(*NAMESPACED, "clusterrole-aggregation-controller")) as cluster:
+        for name in ("shop", "bank", "sv-1"):
+            (tmp_path / f"{name}.kubeconfig").symlink_to(cluster.kubeconfig)
+        for page, least in (("howto/attach-a-cluster.md", 13), ("howto/attach-a-management-cluster.md", 4)):
+            commands = commands_of(page)
+            assert len(commands) >= least
+            said = server.shell("set -euo pipefail\n" + "\n".join(map(_beside, commands)) + "\nwait", tmp_path)
+            assert "detached" in said
+
+        def left() -> list[str]:
+            found = cluster.admin.ask("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles")["items"]
+            return [each["metadata"]["name"] for each in found if "skerry" in each["metadata"]["name"]]
+
+        eventually(lambda: left() == [], 60)
+
+
+def _beside(command: str) -> str:
+    if not command.startswith("skerry attach") or "--kubeconfig" not in command:
+        return command
+    return f"{command} --local > said.txt 2>&1 & timeout 60 sh -c 'until grep -q Ctrl-C said.txt; do sleep 0.1; done' || cat said.txt"
 
 
 @pytest.mark.peer("kubernetes")

@@ -1,4 +1,5 @@
-"""Write docs/reference/ from the code: the command line (``cli.md``), the kinds (``kinds.md``) and the metrics (``metrics.md``).
+"""Write docs/reference/ from the code: the command line (``cli.md``), the kinds (``kinds.md``), the metrics (``metrics.md``)
+and the rights of agents (``agent-rights.md``).
 
 Without arguments it writes the pages; ``--check`` fails where what is committed is stale.
 """
@@ -15,9 +16,11 @@ import typer
 from skerry.agent import metrics as agent_metrics
 from skerry.cli.main import EXIT_CODES, app
 from skerry.compose import metrics as server_metrics
+from skerry.gateway import manifest
 from skerry.kinds import catalogue
 from skerry.kit.metrics import Kind, Metric
 from skerry.machinery.resource import Resource
+from skerry.tunnel.places import FEATURES, NAMESPACE, Feature, role_of
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NAMED = """\
@@ -26,6 +29,12 @@ What must be there to be named is looked at inside the transaction of the write 
 Of a deletion and a write that arrives in the same instant both may succeed; the name then leads nowhere until it is changed.
 Management clusters and provisioners also have a finalizer, and wait for clusters that slipped in. A namespace that is deleted takes
 everything in it along, its clusters and their machines too.
+"""
+RIGHTS = f"""\
+What the manifest by which a cluster is attached lets the agent do there, and why. `skerry attach --feature` chooses features; all of them
+if it is left out. The account is `{NAMESPACE}` in namespace `{NAMESPACE}`; `kubectl auth can-i --list
+--as=system:serviceaccount:{NAMESPACE}:{NAMESPACE}` asks the cluster itself.
+[Attach a cluster](../howto/attach-a-cluster.md) says how they are given and taken away.
 """
 HEAD = "<!-- Written by tools/reference.py: change the code, not this page. -->\n"
 
@@ -166,7 +175,52 @@ def _metrics(found: Sequence[Metric]) -> Iterator[str]:
         yield f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {each.help}{bounds} |"
 
 
-PAGES = {"cli.md": command_line, "kinds.md": kinds, "metrics.md": metrics}
+def rights() -> Iterator[str]:
+    """The lines of agent-rights.md."""
+    yield from ("# The rights of an agent", "", HEAD, RIGHTS)
+    yield from ("## Always", "")
+    plain = _installed("attached.attached.shop")
+    for name, why in manifest.ALWAYS.items():
+        yield from _role(plain, name, why)
+    for feature in FEATURES:
+        yield from (f"## Feature `{feature}`", "")
+        cluster, management = (_installed(name, feature) for name in ("attached.attached.shop", "sv-1"))
+        yield from _role(cluster, role_of(feature), manifest.WHY[feature])
+        more = [rule for rule in _rules_of(management, role_of(feature)) if rule not in _rules_of(cluster, role_of(feature))]
+        if more:
+            yield from ("In a management cluster also what makes other clusters:", "", *_rights(more), "")
+
+
+def _installed(name: str, *features: Feature) -> list[Json]:
+    return manifest.documents(manifest.Installation(name, "", b"", "", "", features))
+
+
+def _role(found: Sequence[Json], name: str, why: str) -> Iterator[str]:
+    [bound] = [each for each in found if each["kind"].endswith("RoleBinding") and each["metadata"]["name"] == name]
+    kind = bound["kind"].removesuffix("Binding")
+    where = f" in namespace `{NAMESPACE}`" if kind == "Role" else ""
+    if bound["roleRef"]["name"] == name:
+        yield from (f"{kind} `{name}`{where}, bound to the agent's account.", "")
+    else:
+        yield from (f"{bound['kind']} `{name}`: {kind} `{bound['roleRef']['name']}` for group `{bound['subjects'][0]['name']}`.", "")
+    yield from (why, "")
+    if rules := _rules_of(found, name):
+        yield from (*_rights(rules), "")
+
+
+def _rules_of(found: Sequence[Json], name: str) -> list[Json]:
+    return [rule for each in found if "rules" in each and each["metadata"]["name"] == name for rule in each["rules"]]
+
+
+def _rights(rules: Sequence[Json]) -> Iterator[str]:
+    yield from ("| API group | resources | verbs | names |", "|---|---|---|---|")
+    for rule in rules:
+        groups = ", ".join(f"`{each}`" if each else "core" for each in rule["apiGroups"])
+        named = ", ".join(f"`{each}`" for each in rule.get("resourceNames", ()))
+        yield f"| {groups} | {', '.join(f'`{each}`' for each in rule['resources'])} | {', '.join(rule['verbs'])} | {named} |"
+
+
+PAGES = {"agent-rights.md": rights, "cli.md": command_line, "kinds.md": kinds, "metrics.md": metrics}
 
 
 def main() -> None:

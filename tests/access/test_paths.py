@@ -103,6 +103,47 @@ async def test_a_clusters_api_opens_to_who_may_use_its_proxy_and_follows_the_clu
     assert await may(server, "ann", "get", "/k8s/sv-1.p.a/api/v1/pods") == now
 
 
+SHOP = ("Cluster", "attached.shop", "attached")
+
+
+@pytest.mark.parametrize(
+    ("role", "scope", "allowed"),
+    [
+        ("cluster.edit", SHOP, "attached.attached.shop"),
+        ("cluster.admin", SHOP, "attached.attached.shop"),
+        ("cluster.view", SHOP, ""),
+        ("clustergroup.edit", ("ClusterGroup", "red"), "attached.attached.shop"),
+        ("clustergroup.edit", ("ClusterGroup", "blue"), "attached.attached.bank"),
+        ("managementcluster.edit", ("ManagementCluster", "attached"), "attached.attached.shop attached.attached.bank attached"),
+        ("managementcluster.edit", ("ManagementCluster", "sv-1"), "sv-1"),
+        ("managementcluster.view", ("ManagementCluster", "sv-1"), ""),
+        ("organization.edit", ("Organization",), "attached.attached.shop attached.attached.bank sv-1 sv-2 attached"),
+        ("organization.view", ("Organization",), ""),
+        ("workspace.admin", ("Workspace", "w"), ""),
+    ],
+)
+async def test_a_cluster_is_attached_by_whoever_may_change_it_and_nobody_else(
+    server: People, role: str, scope: tuple[str, ...], allowed: str
+) -> None:
+    await server(ADMIN, "POST", "/api/v1/namespaces", {"metadata": {"name": "attached"}})
+    for name, group in (("attached.shop", "red"), ("attached.bank", "blue")):
+        made = await server.make(cluster(name, group, namespace="attached"))
+        assert made.code == 201, made.json
+    await server.grant(role, "ann", *scope)
+    for name in ("attached.attached.shop", "attached.attached.bank", "sv-1", "sv-2", "attached"):
+        assert await may(server, "ann", "post", f"/attach/{name}") == (name in allowed.split()), name
+        assert await may(server, ADMIN, "post", f"/attach/{name}")
+        assert not await may(server, "dan", "post", f"/attach/{name}")
+
+
+async def test_attaching_is_a_right_of_its_own_which_a_token_may_be_cut_down_to(server: People) -> None:
+    rule = {"apiGroups": ["fleet.skerry.dev"], "resources": ["clusters/attach"], "verbs": ["create"]}
+    cut = await token(server, ADMIN, "t", rules=[rule], scope={"kind": "ManagementCluster", "name": "attached"})
+    assert await may(server, cut, "post", "/attach/attached.attached.shop")
+    for at in ("/attach/attached", "/attach/sv-1", "/attach/sv-1.p.a", "/attach/", "/attach", "/k8s/attached.attached.shop/api"):
+        assert not await may(server, cut, "post", at), at
+
+
 METRICS = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
 
 

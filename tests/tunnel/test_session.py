@@ -19,6 +19,8 @@ from skerry.tunnel.session import (
     Install,
     Joined,
     Keep,
+    Leave,
+    Left,
     Over,
     Refused,
     Result,
@@ -207,6 +209,20 @@ def test_what_a_newer_agent_says_is_ignored() -> None:
         play.nothing()
 
 
+def test_that_an_agent_has_left_or_could_not_is_handed_on() -> None:
+    with joined() as play:
+        play.heard(detached=pb.Detached(problem="forbidden"))
+        play.does(Left("forbidden"))
+        play.heard(detached=pb.Detached())
+        play.does(Left(""))
+
+
+def test_nobody_leaves_before_he_has_said_who_he_is() -> None:
+    with GatewayPlay() as play:
+        play.heard(detached=pb.Detached())
+        play.does(Refused("an agent says hello first"))
+
+
 # the agent's end
 
 
@@ -326,3 +342,23 @@ def test_roots_are_kept_before_they_are_acknowledged() -> None:
         play.heard(trust=pb.TrustBundle(bundle=b"both"))
         play.does(Keep(b"both"))
         play.says(trust_ack=pb.TrustAck(digest=digest_of(b"both")))
+
+
+def test_an_agent_that_is_told_to_leave_does_so_each_time_it_is_told() -> None:
+    with welcomed() as play:
+        play.heard(detach=pb.Detach())
+        play.does(Leave())
+        play.heard(detach=pb.Detach())
+        play.does(Leave())
+
+
+def test_an_agent_does_not_leave_before_it_was_welcomed_nor_after_the_end() -> None:
+    with AgentPlay() as play:
+        play.says(hello=play.hello)
+        play.heard(detach=pb.Detach())
+        play.does(Over("the gateway gave orders before it said welcome"))
+    with welcomed() as play:
+        play.heard(goodbye=pb.Goodbye(reason="x"))
+        play.does(Over("x"))
+        play.heard(detach=pb.Detach())
+        play.nothing()

@@ -33,7 +33,7 @@ from skerry.agent.objects import (
 )
 from skerry.client.contract import Client, Ref
 from skerry.machinery.document import loads
-from skerry.machinery.errors import ApiError, Conflict, NotFound
+from skerry.machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
 
@@ -47,6 +47,8 @@ class Applier:
         self._kinds = kinds
         self._memories = Memories(client)
         self._drift = drift
+        self._refused: dict[str, set[Identity]] = {}
+        """What was never made, by set, because the agent may not: nothing has to be taken away."""
 
     async def enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
         """Bring the cluster to a set; raises ApiError only where not even the memory can be had."""
@@ -55,7 +57,9 @@ class Applier:
         report.refused = memory.refuse(state.owner_epoch, state.generation) if memory else ""
         if report.refused:
             return report
-        before = memory.objects if memory else ()
+        remembered = memory.objects if memory else ()
+        never = self._refused.pop(state.set, set())
+        before = tuple(each for each in remembered if each not in never)
         if state.remove:
             await self._remove(state, before, report)
             return report
@@ -63,11 +67,15 @@ class Applier:
         wanted = tuple(dict.fromkeys(identity_of(obj) for obj in manifests))
         places = {each.place for each in wanted}
         left = tuple(each for each in before if each.place not in places)
+        new = set(wanted) - set(before)
         await self._remember(memory, state, (*left, *wanted))
         report.objects.extend(bad)
         if left and self._drift is not None:
             self._drift.forget(state.set)  # what goes now goes on purpose
-        report.objects.extend([await self._apply(obj, state.set) for obj in manifests])
+        results = [await self._apply(obj, state.set) for obj in manifests]
+        report.objects.extend(results)
+        asked = zip(map(identity_of, manifests), results, strict=True)
+        self._refused[state.set] = {which for which, each in asked if which in new and each.reason == Forbidden.reason}
         if left:
             pruned = await self._take_away(left, state.set)
             report.objects.extend(pruned)

@@ -5,6 +5,9 @@ against old commands, the identity); a session only carries messages. When one b
 is tried after a while that grows, with jitter, so that many agents that lost one gateway do
 not return together.
 
+An agent whose cluster has left the fleet says so until the gateway lets it go, and for a minute
+at most: a gateway that did not hear it would wait for an agent that never comes back.
+
 A renewed certificate is stored at once and used with the next connection: a connection that
 stands is never broken for it, nor the calls that run through it.
 """
@@ -12,8 +15,8 @@ stands is never broken for it, nor the calls that run through it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -31,7 +34,7 @@ from skerry.agent.keeping import ClusterSecret, Folder, Keeper
 from skerry.agent.leaving import leave
 from skerry.agent.probe import EVERY_SECONDS, Probe
 from skerry.agent.proxy import ProxyAgent
-from skerry.agent.session import Gone, Parts, Session
+from skerry.agent.session import LAST_WORD_SECONDS, Gone, Parts, Session
 from skerry.client.connection import Connection
 from skerry.client.contract import Client, Ref
 from skerry.client.http import HttpClient
@@ -40,7 +43,7 @@ from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
 from skerry.kit.metrics import Page
-from skerry.machinery.errors import ApiError, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
+from skerry.machinery.errors import ApiError, Forbidden, NotFound, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
 from skerry.runtime.meters import Meters
 from skerry.tunnel import link_pb2 as pb
@@ -89,7 +92,8 @@ class Agent:
         self._proxied = settings.proxy
         self._keeper = settings.keeper(client)
         self._unsaved = False
-        self._left = False
+        self._left_at: float | None = None
+        self._leaving = asyncio.Lock()
         self._client = client
         self._clock = clock
         self._fence = Fence()
@@ -127,14 +131,17 @@ class Agent:
                     began = self._clock.monotonic()
                     try:
                         reason = await self._session()
-                    except Gone:
-                        reason = "the cluster has left the fleet"
+                    except Gone as gone:
+                        reason = str(gone)
+                        if self._left_at is not None:
+                            log.info("the cluster has left the fleet", reason=reason)
+                            return
                     except Exception as error:
                         log.exception("a session failed unexpectedly")
                         reason = str(error)
                     self.connected.clear()
-                    if self._left:
-                        log.info("the agent ends", reason=reason)
+                    if self._left_at is not None and self._clock.monotonic() - self._left_at > LAST_WORD_SECONDS:
+                        log.warning("the cluster has left the fleet, and no gateway was there to hear it", reason=reason)
                         return
                     if self._clock.monotonic() - began > LONG_SESSION_SECONDS:
                         backoff.reset()
@@ -162,7 +169,8 @@ class Agent:
         )
         try:
             hello.kubernetes_version = (await self._client.raw("GET", "/version")).get("gitVersion", "")
-            hello.cluster_uid = (await self._client.get(NAMESPACES, "kube-system"))["metadata"]["uid"]
+            with contextlib.suppress(Forbidden, NotFound):  # only who may report what is in the cluster may look
+                hello.cluster_uid = (await self._client.get(NAMESPACES, "kube-system"))["metadata"]["uid"]
         except ApiError as error:
             log.warning("the cluster's API does not answer", error=error.message)
         return hello
@@ -215,14 +223,20 @@ class Agent:
         log.info("the agent trusts new roots; the next session uses them", digest=digest_of(bundle))
 
     async def _leave(self) -> str:
-        """Take everything away; whatever is heard of the session afterwards, the agent is done."""
-        problem = await leave(self._client)
-        if problem:
-            log.warning("the agent cannot leave yet", problem=problem)
-            return problem
-        self._left = True
-        await self._keeper.forget()
-        return ""
+        """Take everything away, once: whoever asks again is told how it went, for the agent has no rights any more."""
+        async with self._leaving:
+            if self._left_at is not None:
+                return ""
+            problem = await leave(self._client)
+            if problem:
+                log.warning("the agent cannot leave yet", problem=problem)
+                return problem
+            self._left_at = self._clock.monotonic()
+            try:
+                await self._keeper.forget()
+            except (ApiError, OSError) as error:
+                log.warning("the agent's identity cannot be removed", error=str(error))
+            return ""
 
     async def _save(self) -> None:
         """Store the identity; what cannot be stored now is used all the same, and stored later."""
@@ -263,7 +277,7 @@ async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
         agent = Agent(await _identity(settings, client, clock), settings, client, clock)
-        async with metrics.served(settings.metrics_address, agent.page()) if settings.metrics_address else nullcontext():
+        async with metrics.served(settings.metrics_address, agent.page()) if settings.metrics_address else contextlib.nullcontext():
             await agent.run()
 
 
@@ -273,6 +287,8 @@ async def _identity(settings: AgentSettings, client: HttpClient, clock: Clock) -
     known = await _patiently("read the agent's identity", keeper.load, clock)
     if known is not None and not known.registers_again(settings.token, clock.now()):
         return known
+    if not (settings.server and settings.token):
+        raise Unauthorized("this agent has not registered yet: give it --server, --server-ca and --token (see `skerry token`)")
     register = partial(identities.register, settings.server, settings.server_ca, settings.token, settings.proxy)
     try:
         identity = await _patiently("register", register, clock)

@@ -39,8 +39,8 @@ from skerry.tunnel.session import (
 )
 
 RENEWAL_CHECK_SECONDS = 300.0
-LAST_WORD_SECONDS = 5.0
-"""How long an agent that has left waits for the gateway to hear it, and to end the session."""
+LAST_WORD_SECONDS = 60.0
+"""How long an agent that has left waits for the gateway to hear it, and to let it go."""
 
 log = get("agent.session")
 
@@ -68,7 +68,7 @@ class Parts:
 
 
 class Gone(Exception):
-    """The cluster has left the fleet: the agent has nothing more to do."""
+    """The gateway does not know the cluster, or does not let go of one that has left long ago."""
 
 
 class _Over(Exception):
@@ -88,7 +88,7 @@ class Session:
         self._ticking: asyncio.Task[None]
 
     async def run(self, stub: Any) -> str:
-        """Talk until the session is over; returns why. Raises Gone once the cluster has left the fleet."""
+        """Talk until the session is over; returns why. Raises Gone where there is nobody to talk to any more."""
         for step in self._machine.opened():
             await self._take(step)
         stream = stub.Control(self._outbox.messages())
@@ -101,6 +101,8 @@ class Session:
         except _Over:
             return self._over
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                raise Gone(error.details()) from error
             return self._over or f"{error.code().name.lower()}: {error.details()}"
         finally:
             self._outbox.close()
@@ -167,7 +169,7 @@ class Session:
         self._outbox.say(pb.ControlRequest(detached=pb.Detached(problem=problem)))
         if not problem:
             await self._clock.sleep(LAST_WORD_SECONDS)
-            raise Gone
+            raise Gone("the cluster has left the fleet")
 
     async def _serve(self, stub: Any, call: str) -> None:
         try:

@@ -51,32 +51,43 @@ def attach(  # noqa: PLR0913, PLR0917 every argument is an option
 
     if unknown := set(feature or ()) - set(FEATURES):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: must be {', '.join(FEATURES)}", param_hint="--feature")
+    if management and cluster_group:
+        raise typer.BadParameter("management clusters are in no cluster group", param_hint="--cluster-group")
+    if local and link:
+        raise typer.BadParameter("--local needs the --kubeconfig of the cluster")
     if link == (kubeconfig is not None):
         raise typer.BadParameter("give the --kubeconfig of the cluster, or --link to apply the manifest yourself")
     wishes = attachment.Wishes(cluster_group, server, image, proxy, [each for each in FEATURES if each in (feature or FEATURES)])
-    clock = SystemClock()
+    clock, stays = SystemClock(), _Stop(f"stopped; attach it again to go on where this ended, or take it back with `skerry detach {name}`")
 
     async def work(door: Connection, client: HttpClient) -> None:
         full = attachment.attached_name(name, management=management)
-        await attachment.declared(client, full, wishes.group, typer.echo)
+        if not local and attachment.only_here(server or door.server):
+            typer.echo(f"note: the agent will dial {server or door.server}, which only this machine can; --server names another", err=True)
         if kubeconfig is None:
+            await attachment.declared(client, full, wishes.group, _tell)
             made = await attachment.link(client, full, wishes)
             typer.echo(f"{made['link']}")
             typer.echo(f"good for one download until {made['expires']}", err=True)
             return
         async with _cluster(kubeconfig, context) as target:
+            since = await attachment.checked(target, client, full, local=local)
+            await attachment.declared(client, full, wishes.group, typer.echo)
+            await attachment.room(target, timeout, typer.echo, clock)
             documents = await attachment.manifest(door, client, full, wishes)
             await attachment.applied(target, documents, typer.echo, local=local)
             if not local:
-                await attachment.arrived(client, full, timeout, typer.echo, clock)
+                await attachment.arrived(client, full, timeout, typer.echo, clock, since=since)
                 return
             async with attachment.account(target, clock) as account, TaskOwner("local") as owner:
                 agent = owner.spawn(attachment.serve(account, door, documents, wishes, clock), "agent")
                 await attachment.arrived(client, full, timeout, typer.echo, clock)
                 typer.echo("the agent runs here; Ctrl-C stops it, and the cluster stays attached")
+                stays.done("the agent has stopped; the cluster stays attached, and waits for it")
                 await agent
+                typer.echo("the cluster was detached; the agent has nothing more to do")
 
-    _run(skerry_kubeconfig, work)
+    _run(skerry_kubeconfig, work, stays)
 
 
 def detach(
@@ -84,7 +95,7 @@ def detach(
     kubeconfig: Target = None,
     context: Context = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Do not wait for an agent that is away: what it left in the cluster stays.")
+        bool, typer.Option("--force", help="Do not wait for an agent that is away or cannot leave: what is in the cluster stays there.")
     ] = False,
     timeout: Seconds = 300,
     skerry_kubeconfig: Door = KUBECONFIG,
@@ -93,15 +104,42 @@ def detach(
     from skerry.compose import attachment
     from skerry.kit.clock import SystemClock
 
-    async def work(_: Connection, client: HttpClient) -> None:
-        full = await attachment.found_name(client, name)
-        await attachment.leave(client, full, force=force or kubeconfig is not None)
-        if kubeconfig is not None:
-            async with _cluster(kubeconfig, context) as target:
-                await attachment.cleaned(target, typer.echo)
-        await attachment.left(client, full, timeout, typer.echo, SystemClock())
+    clock, stays = SystemClock(), _Stop("stopped waiting; the deletion goes on at Skerry")
 
-    _run(skerry_kubeconfig, work)
+    async def work(_: Connection, client: HttpClient) -> None:
+        if kubeconfig is None:
+            full = await attachment.found_name(client, name)
+            await attachment.leave(client, full, force=force)
+            await attachment.left(client, full, timeout, typer.echo, clock)
+            return
+        async with _cluster(kubeconfig, context) as target:
+            known = await attachment.known_name(client, name)
+            await attachment.mine(target, client, known)
+            if known is None:
+                typer.echo(f"there is no cluster {name} at Skerry any more")
+            else:
+                await attachment.leave(client, known, force=True)
+                await attachment.left(client, known, timeout, typer.echo, clock)
+            await attachment.cleaned(target, timeout, typer.echo, clock)
+
+    _run(skerry_kubeconfig, work, stays)
+
+
+class _Stop:
+    """What is said when somebody stops the program, and whether it had done what it was called for by then."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.code = 130
+
+    def done(self, words: str) -> None:
+        """From now on to stop it is the ordinary end."""
+        self.words, self.code = words, 0
+
+
+def _tell(line: str) -> None:
+    """Progress where the output is for programs."""
+    typer.echo(line, err=True)
 
 
 def _cluster(kubeconfig: Path, context: str) -> HttpClient:
@@ -111,7 +149,7 @@ def _cluster(kubeconfig: Path, context: str) -> HttpClient:
     return HttpClient(read(kubeconfig, context), user_agent="skerry-cli")
 
 
-def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]]) -> None:
+def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]], stop: _Stop) -> None:
     """Do the work, with a client of Skerry's door; a refusal or a broken connection ends the program."""
     from skerry.client.connection import BadConnection
     from skerry.client.http import HttpClient
@@ -128,6 +166,7 @@ def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]]) 
     try:
         asyncio.run(run())
     except asyncio.CancelledError:
-        raise typer.Exit(130) from None
+        typer.echo(f"skerry: {stop.words}", err=True)
+        raise typer.Exit(stop.code) from None
     except (BadConnection, ApiError, OSError) as error:
         fail(error)

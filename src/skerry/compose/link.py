@@ -97,7 +97,7 @@ async def gateway(
     desired = Desired(client, routes, sessions, sets, subjects, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
-    leaving = Leaving(client, routes, subjects, sets)
+    leaving = Leaving(client, routes, subjects, sets, clock)
     health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence, waits_for=leaving.waits_for)
     wiring = _Wiring(routes, subjects, desired, health, leaving)
     wiring.listen(sets)
@@ -155,7 +155,8 @@ class _Wiring:
         clusters = Source(self._subjects.clusters, lambda key: (str(of_key(key)),), reconciled=True)
         self.pushing = Controller("desired", [Source(sets)], self._desired.reconcile)
         self.judging = Controller("health", [Source(self._subjects.managements), clusters], self._health.reconcile)
-        self.ending = Controller("detachment", [clusters, Source(sets, self._leaving.concerned)], self._leaving.reconcile)
+        sources = [clusters, Source(self._subjects.managements), Source(sets, self._leaving.concerned)]
+        self.ending = Controller("detachment", sources, self._leaving.reconcile)
         self._routes.listen(self._came_or_went)
         self._leaving.listen(self._left)
         self._desired.listen(self.pushing.queue.add)

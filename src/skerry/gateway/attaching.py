@@ -7,6 +7,7 @@ and answers ``{"name", "token", "expires"}`` or, for a manifest, ``{"name", "lin
 * A link is a one-time token of its own; the registration token is made when it is used, so what is
   shown on a screen or kept in a history is worth nothing afterwards.
 * What the manifest shall say is kept with the link, in a Secret: a proxy's URL may hold a password.
+* A management cluster is held (``leaving.py``) from the moment in which its manifest is handed out; attached clusters always are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Annotated
 
 import msgspec
 
-from skerry.client.contract import Client
+from skerry.client.contract import Client, PatchKind
+from skerry.gateway.leaving import FINALIZER, MANAGER
 from skerry.gateway.manifest import Installation, documents
 from skerry.gateway.registration import OneTimeTokens, Purpose
 from skerry.gateway.subjects import address
@@ -59,10 +61,7 @@ class Attaching:
             raise NotFound(
                 f"{name} is nothing that has an agent: name a management cluster, or a cluster as MANAGEMENT-CLUSTER.PROVISIONER.NAME"
             )
-        ref, plain, namespace = address(name)
-        obj = await self._client.get(ref, plain, namespace)
-        if obj["metadata"].get("deletionTimestamp"):
-            raise BadRequest(f"{words(name)} is being deleted; wait until it is gone, and make it anew")
+        await self._there(name)
         wanted.server = wanted.server or called
         token, expires = await self._tokens.make(name, wanted.purpose, msgspec.to_builtins(wanted))
         made = {"name": name, "expires": rfc3339(expires)}
@@ -72,6 +71,7 @@ class Attaching:
         """Use up a link; returns the name that it is for, and the manifest. Raises Unauthorized, what the API raises."""
         held = await self._tokens.find(token, "manifest")
         wanted = msgspec.convert(held.details, Wanted)
+        await self._hold(held.name, await self._there(held.name))
         await self._tokens.use_up(held)
         fresh, _ = await self._tokens.make(held.name, "agent", {})
         made = Installation(
@@ -79,10 +79,28 @@ class Attaching:
         )
         return held.name, "---\n".join(yamls.dump(each) for each in documents(made)).encode()
 
+    async def _there(self, name: str) -> Json:
+        """What has a full name; raises NotFound, or BadRequest while it is being deleted."""
+        ref, plain, namespace = address(name)
+        obj = await self._client.get(ref, plain, namespace)
+        if obj["metadata"].get("deletionTimestamp"):
+            raise BadRequest(f"{words(name)} is being deleted; wait until it is gone, and make it anew")
+        return obj
+
+    async def _hold(self, name: str, obj: Json) -> None:
+        """Have a management cluster wait for its agent when it goes."""
+        finalizers = obj["metadata"].get("finalizers") or []
+        if obj["kind"] == "ManagementCluster" and FINALIZER not in finalizers:
+            ref, plain, namespace = address(name)
+            body = {"metadata": {"finalizers": [*finalizers, FINALIZER], "resourceVersion": obj["metadata"]["resourceVersion"]}}
+            await self._client.patch(ref, plain, namespace, PatchKind.MERGE, body, manager=MANAGER)
+
 
 def _wanted(body: bytes) -> Wanted:
     value, _ = parse(body or b"{}")
     try:
-        return msgspec.convert(value, Wanted)
+        wanted = msgspec.convert(value, Wanted)
     except msgspec.ValidationError as error:
         raise BadRequest(f"what is asked for cannot be understood: {error}") from error
+    wanted.features = [each for each in FEATURES if each in wanted.features]
+    return wanted

@@ -3,30 +3,55 @@
 Only kinds that every cluster has, the namespace first; applying it again changes nothing. The
 rights are the least that the agent's features need:
 
-* *inventory*: read what is reported, and nothing else.
-* *proxy*: stand for others, because calls to the cluster's API are made in the name of whoever
-  makes them, and the cluster's own rules decide what he may.
-* *manifests*: everything, because what a ManifestSet may hold is anything.
-* *administrators*: no right of the agent's: Skerry's administrators administer the cluster, too.
-
-In its own namespace the agent keeps its identity and what it has applied. It may end itself:
-the namespace is its to delete, and the rest of what stands here is made to go with it.
+``WHY`` says for what, and ``docs/reference/agent-rights.md`` lists both.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skerry.gateway.subscription import COUNTED, EVERYWHERE, MANAGEMENT
+from skerry.kinds.common import GROUP
 from skerry.machinery.resource import Json
 from skerry.pki.policy import ADMINISTRATORS
-from skerry.tunnel.places import BINDINGS, DETACH, FEATURES, IDENTITY, NAMESPACE, REGISTRATION, ROLES, Feature, role_of
+from skerry.tunnel.places import BINDINGS, DETACH, FEATURES, IDENTITY, NAMESPACE, REGISTRATION, ROLES, SPEAKS_FOR, Feature, role_of
 
 RBAC = "rbac.authorization.k8s.io"
 FOLDER = "/etc/skerry"
+RENEWED_BY = f"{GROUP}/registration"
+"""Annotation of the agent's pod."""
 LABELS = {"app.kubernetes.io/name": NAMESPACE, "app.kubernetes.io/part-of": "skerry"}
+
+ALWAYS: Mapping[str, str] = {
+    NAMESPACE: f"""\
+In its own namespace the agent keeps what it has applied for each manifest set (ConfigMaps `manifest-set-*`) and its key and certificate
+(Secret `{IDENTITY}`); of Secrets it reads and changes that one alone. To leave the fleet it deletes the namespace, itself included.""",
+    DETACH: """\
+What stands outside the namespace is made to go with it when the cluster is detached: the agent patches an owner into these objects, by
+name, and Kubernetes' garbage collector does the rest. It cannot give itself more rights that way: Kubernetes lets nobody write rules
+that he does not have.""",
+}
+"""Why the agent has the rights that no feature is needed for, by the name of the role."""
+
+WHY: Mapping[Feature, str] = {
+    "inventory": """\
+To tell what is in the cluster and how well it is, the agent reads the kinds that it tells, and pods, which it counts. It reads no Secrets
+and no ConfigMaps, and changes nothing.""",
+    "proxy": """\
+Calls through Skerry to the cluster's API (kubectl, shells) are made in the name of whoever makes them, and the cluster's own rules decide
+what he may: so the agent may stand for users and groups. Who may stand for every group may stand for `system:masters`: this
+feature trusts Skerry with the cluster.""",
+    "manifests": """\
+A manifest set may hold any object, so the agent may write any. Narrower rights are possible: leave the feature out and bind the
+account to a role of your own; what it may not write is `Forbidden` in the status of the set, object by object.""",
+    "administrators": f"""\
+No right of the agent's: Skerry's administrators (group `{ADMINISTRATORS}`) administer the cluster through Skerry, too. Without it they are
+bound in the cluster like everybody else.""",
+}
+"""Why a feature needs its rights, and what follows from giving them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +70,7 @@ class Installation:
 def documents(made: Installation) -> list[Json]:
     """The objects, in the order in which they are applied."""
     return [
-        _object("v1", "Namespace"),
+        _namespace(made),
         _object("v1", "ServiceAccount", namespace=NAMESPACE),
         *_own_room(),
         *(each for feature in made.features for each in _rights(feature, management="." not in made.name)),
@@ -60,6 +85,13 @@ def _object(api_version: str, kind: str, name: str = NAMESPACE, namespace: str =
     if namespace:
         metadata["namespace"] = namespace
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
+
+
+def _namespace(made: Installation) -> Json:
+    """It says whose agent is in it: the same cluster is not attached under two names."""
+    found = _object("v1", "Namespace")
+    found["metadata"]["annotations"] = {SPEAKS_FOR: made.name}
+    return found
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
@@ -124,6 +156,12 @@ def _secret_variable(name: str, key: str) -> Json:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": REGISTRATION, "key": key, "optional": True}}}
 
 
+def _digest(made: Installation) -> str:
+    """Differs from one manifest to the next: an agent that runs already is to read its registration again."""
+    said = b"\0".join((made.token.encode(), made.proxy.encode(), made.server_ca))
+    return hashlib.sha256(said).hexdigest()[:32]
+
+
 def _deployment(made: Installation) -> Json:
     container = {
         "name": "agent",
@@ -145,7 +183,8 @@ def _deployment(made: Installation) -> Json:
         "containers": [container],
         "volumes": [{"name": "registration", "secret": {"secretName": REGISTRATION, "items": items}}],
     }
-    template = {"metadata": {"labels": dict(LABELS)}, "spec": pod}
+    annotations = {RENEWED_BY: _digest(made)}
+    template = {"metadata": {"labels": dict(LABELS), "annotations": annotations}, "spec": pod}
     # one at a time: two would push each other's sessions aside
     spec = {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": dict(LABELS)}, "template": template}
     return _object("apps/v1", "Deployment", namespace=NAMESPACE, spec=spec)

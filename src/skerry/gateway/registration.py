@@ -16,6 +16,7 @@ stands there as ``managementCluster`` too, where agents of the first release loo
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
@@ -115,6 +116,12 @@ class OneTimeTokens:
             )
         except (NotFound, Conflict) as error:
             raise _refused() from error
+
+    async def end(self, name: str) -> None:
+        """End whatever tokens there are for a full name."""
+        for suffix in _SUFFIXES.values():
+            with contextlib.suppress(NotFound):
+                await self._client.delete(SECRETS, _secret_name(name) + suffix, SYSTEM_NAMESPACE)
 
 
 class Registration:

@@ -4,6 +4,7 @@
 * A cluster that was made here has a life of its own (``controllers/cluster``): to its status a gateway
   adds what the agent tells, and nothing while no agent ever spoke for it.
 * An attached cluster is what its agent says: the phase and Ready are written here too.
+* Of a management cluster Ready is said elsewhere (``controllers/places``), but for what its agent still has to do.
 * A built-in place has no agent and waits for none.
 """
 
@@ -59,19 +60,22 @@ def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gatew
         status["agent"] = _agent(before, route, now, gateway)
     connected, healthy, status["health"] = _verdicts(before, route, says)
     news = [("Connected", connected), ("Healthy", healthy)]
+    leaving = bool(obj["metadata"].get("deletionTimestamp"))
+    going = Verdict("False", "Detaching", f"the deletion waits for {waits_for or 'nothing more'}")
     if obj.get("kind") != "Cluster":
-        status["phase"] = _presence(before, route)
+        status["phase"] = "Deleting" if leaving else _presence(before, route)
         if route is not None:
             status["kubernetesVersion"] = route.hello.kubernetes_version
+        if waits_for:
+            news.append(("Ready", going))
     elif not made:
         status["phase"] = ATTACHED_PHASES[status["health"]] if route is not None or "agent" in before else "Pending"
         if route is not None:
             status["version"] = route.hello.kubernetes_version
         ready = connected if connected.status != "True" else _ready(healthy, status["health"])
-        if obj["metadata"].get("deletionTimestamp"):
+        if leaving:
             status["phase"] = "Deleting"
-            ready = Verdict("False", "Detaching", f"the deletion waits for {waits_for or 'nothing more'}")
-        news.append(("Ready", ready))
+        news.append(("Ready", going if leaving else ready))
     written = [condition(before, kind, verdict, now, generation) for kind, verdict in news]
     status["conditions"] = [*_others(before, [kind for kind, _ in news]), *written]
     return status

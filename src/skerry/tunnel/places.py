@@ -10,6 +10,8 @@ FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 NAMESPACE = "skerry-agent"
 """Also the name of the agent's account and of its Deployment."""
+SPEAKS_FOR = "fleet.skerry.dev/agent-of"
+"""Annotation of that namespace: the full name that the agent in it was sent to speak for."""
 REGISTRATION = "skerry-agent-registration"
 """Secret with the one-time token."""
 IDENTITY = "skerry-agent-identity"
