@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,13 +69,13 @@ async def dialled(identity: Identity, address: str, beat_every: float | None = N
 
 @asynccontextmanager
 async def stranger(
-    fleet: Fleet, name: str = "sv-1", identity: Identity | None = None, beat_every: float | None = 3.0
+    fleet: Fleet, name: str = "sv-1", identity: Identity | None = None, beat_every: float | None = 3.0, features: Sequence[str] = ()
 ) -> AsyncIterator[Stranger]:
     """One that was welcomed, and counts."""
     before = fleet.link.routes.get(name)
     who = identity or await fleet.register(name)
     async with dialled(who, fleet.link.address, beat_every) as made:
-        made.says(hello=pb.Hello(management_cluster=name, agent_version="1"))
+        made.says(hello=pb.Hello(management_cluster=name, agent_version="1", features=features))
         await made.hears("welcome")
         made.says(heartbeat=pb.Heartbeat(api_reachable=True))
         await fleet.joined(name, before)

@@ -159,3 +159,34 @@ async def test_an_agent_reports_on_sets_of_its_own_cluster_only(fleet: Fleet) ->
         assert not (await fleet.set("shop", "sv-2")).get("status")
         with pytest.raises(NotFound):
             await fleet.set("shop", "sv-1")
+
+
+async def adopting(fleet: Fleet, *, leave: bool = False) -> None:
+    found = await fleet.ask("shop", [config_map("a", "default")])
+    spec = {**found["spec"], "adopt": ["uid-1"], "leave": leave}
+    await fleet.client.replace(SETS, {**found, "spec": spec}, manager="tests")
+
+
+async def test_a_set_that_is_left_is_told_with_its_manifests_and_never_as_one_to_remove(fleet: Fleet) -> None:
+    async with stranger(fleet, features=["adoption"]) as agent:
+        await adopting(fleet, leave=True)
+        while not (told := await agent.hears("desired")).adopt:
+            pass
+        assert (list(told.adopt), told.leave, told.remove) == (["uid-1"], False, False)
+        await fleet.client.delete(SETS, "shop", "sv-1")
+        going = await agent.hears("desired")
+        assert (going.leave, going.remove, len(going.manifests)) == (True, False, 1)
+        agent.says(result=report(generation=going.generation, gone=True))
+        await fleet.gone("shop")
+
+
+async def test_an_agent_that_cannot_adopt_or_leave_is_not_told_and_the_set_says_so(fleet: Fleet) -> None:
+    await adopting(fleet)
+    async with stranger(fleet) as agent:
+
+        async def told() -> bool:
+            return applied((await fleet.set("shop"))["status"])[:2] == ("False", "AgentOutdated")
+
+        await eventually(told)
+        await fleet.ask("other", [config_map("b", "default")])
+        assert (await agent.hears("desired")).set == "other"

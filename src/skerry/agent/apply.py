@@ -7,6 +7,10 @@
   gets our fields while it is in a set, and loses them again when it leaves.
 * What left a set, and all of a removed set, goes in reverse order, each object after the one
   before it is gone: what has finalizers is waited for.
+* What is *adopted* (by its uid) becomes the set's own with the first application, as if the set had
+  made it. Nothing else that stands there is taken in its place. Whoever takes the label off later keeps it.
+* A set that is *left* ends without any trace: its objects stay as they are to the last field, and nobody
+  owns what we owned.
 * An object belongs to one set. A second one that asks for it is told so, and waits until it is free.
 * Doing it again changes nothing: an object that is as asked stays at its revision.
 
@@ -15,7 +19,7 @@ What was applied is remembered first (``memory.py``), so that nothing is forgott
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from skerry.agent.discovery import KindMap
 from skerry.agent.drift import Drift
@@ -28,10 +32,12 @@ from skerry.agent.objects import (
     mark,
     mark_of,
     marked,
+    owned_by,
     partly_identified,
     result,
+    untraced,
 )
-from skerry.client.contract import Client, Ref
+from skerry.client.contract import Client, PatchKind, Ref
 from skerry.machinery.document import loads
 from skerry.machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from skerry.machinery.resource import Json
@@ -60,6 +66,9 @@ class Applier:
         remembered = memory.objects if memory else ()
         never = self._refused.pop(state.set, set())
         before = tuple(each for each in remembered if each not in never)
+        if state.leave:
+            await self._leave(state, before, never, report)
+            return report
         if state.remove:
             await self._remove(state, before, report)
             return report
@@ -72,7 +81,7 @@ class Applier:
         report.objects.extend(bad)
         if left and self._drift is not None:
             self._drift.forget(state.set)  # what goes now goes on purpose
-        results = [await self._apply(obj, state.set) for obj in manifests]
+        results = [await self._apply(obj, state) for obj in manifests]
         report.objects.extend(results)
         asked = zip(map(identity_of, manifests), results, strict=True)
         self._refused[state.set] = {which for which, each in asked if which in new and each.reason == Forbidden.reason}
@@ -91,13 +100,39 @@ class Applier:
         if report.gone:
             await self._memories.forget(state.set)
 
+    async def _leave(self, state: pb.DesiredState, before: Sequence[Identity], never: Set[Identity], report: pb.DesiredResult) -> None:
+        """End a set and keep its objects: all that it has or may have applied, and what it would apply now."""
+        if self._drift is not None:
+            self._drift.forget(state.set)
+        manifests, _ = _readable(state)
+        for which in dict.fromkeys((*before, *map(identity_of, manifests))):
+            if which not in never:  # what we were not allowed to make has no trace of us
+                report.objects.append(await self._leave_one(which, state.set))
+        report.gone = all(each.outcome == pb.OUTCOME_PRUNED for each in report.objects)
+        if report.gone:
+            await self._memories.forget(state.set)
+
+    async def _leave_one(self, which: Identity, name: str) -> pb.ObjectResult:
+        """Take our marks and our ownership off an object, and touch nothing else of it."""
+        try:
+            ref = await self._kinds.any_version(which.api_version, which.kind)
+            live = await self._client.get(ref, which.name, which.namespace)
+            body = None if mark(live) not in {"", mark_of(name)} else untraced(live, MANAGER)
+            if body is not None:
+                await self._client.patch(ref, which.name, which.namespace, PatchKind.MERGE, body, manager=MANAGER)
+        except NotFound:
+            return result(which, pb.OUTCOME_PRUNED)
+        except ApiError as error:
+            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+        return result(which, pb.OUTCOME_PRUNED, "Left", "it stays as it is, and is not Skerry's any more")
+
     async def _remember(self, before: Memory | None, state: pb.DesiredState, objects: tuple[Identity, ...]) -> None:
         memory = Memory(state.set, state.owner_epoch, state.generation, objects)
         if memory != before:
             await self._memories.remember(memory)
 
-    async def _apply(self, obj: Json, name: str) -> pb.ObjectResult:
-        which = identity_of(obj)
+    async def _apply(self, obj: Json, state: pb.DesiredState) -> pb.ObjectResult:
+        which, name = identity_of(obj), state.set
         try:
             ref = await self._kinds.ref(which.api_version, which.kind)
             if ref.namespaced and not which.namespace:
@@ -109,7 +144,10 @@ class Applier:
                 return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it is being deleted, and is made anew when it is gone")
             if live is not None and mark(live) not in {"", mark_of(name)}:
                 return result(which, pb.OUTCOME_CONFLICT, "OtherSet", "another manifest set made this object and keeps it")
-            ours = live is None or bool(mark(live))
+            adopted = live is not None and live["metadata"].get("uid") in state.adopt and not owned_by(live, MANAGER)
+            if live is not None and state.adopt and not (adopted or mark(live) or owned_by(live, MANAGER)):
+                return result(which, pb.OUTCOME_CONFLICT, "NotAdopted", "another object stands in the place of the one that was adopted")
+            ours = live is None or bool(mark(live)) or adopted
             after = await self._client.apply(ref, marked(obj, mark_of(name)) if ours else obj, manager=MANAGER)
         except Conflict as error:
             return result(which, pb.OUTCOME_CONFLICT, "Conflict", error.message)

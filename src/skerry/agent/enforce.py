@@ -106,7 +106,7 @@ class Enforcer:
 
     def _drifted(self, name: str) -> None:
         wanted = self._wanted.get(name)
-        if wanted is None or wanted.state.remove:
+        if wanted is None or wanted.state.remove or wanted.state.leave:
             self._queue.add_after(name, GATHER_SECONDS)  # what we waited for is gone
         else:
             self._repairs += wanted.repairs.due is None  # what drifts before a repair begins is repaired by the same one

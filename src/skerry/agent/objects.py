@@ -15,7 +15,8 @@ from skerry.client.contract import Ref
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
 
-LABEL = "fleet.skerry.dev/manifest-set"
+GROUP = "fleet.skerry.dev/"
+LABEL = f"{GROUP}manifest-set"
 FIRST = {"Namespace": 0, "CustomResourceDefinition": 1}
 
 
@@ -67,6 +68,26 @@ def marked(obj: Json, value: str) -> Json:
     """A manifest with the label of its set."""
     metadata = obj["metadata"]
     return {**obj, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), LABEL: value}}}
+
+
+def owned_by(obj: Json, manager: str) -> bool:
+    """Whether somebody has applied fields of an object."""
+    return any(each.get("manager") == manager and each.get("operation") == "Apply" for each in obj["metadata"].get("managedFields") or ())
+
+
+def untraced(obj: Json, manager: str) -> Json | None:
+    """The merge patch that takes a manager and our labels off an object, and leaves every other field; None if nothing is ours.
+
+    The manager's entry is taken out: to apply nothing would remove what he alone has applied. ``[{}]`` means: no entries.
+    """
+    metadata = obj["metadata"]
+    entries = metadata.get("managedFields") or []
+    kept = [each for each in entries if each.get("manager") != manager]
+    labels = {name: None for name in metadata.get("labels") or {} if name.startswith(GROUP)}
+    if len(kept) == len(entries) and not labels:
+        return None
+    body: Json = {"resourceVersion": metadata["resourceVersion"], "managedFields": kept or [{}]}
+    return {"metadata": {**body, **({"labels": labels} if labels else {})}}
 
 
 def bare(which: Identity, ref: Ref) -> Json:

@@ -11,6 +11,9 @@ A report of an older command than the status speaks of never takes it back, nor 
 session which is not its agent's newest any more: it is let go, for the newer one reports again. So is
 what an agent says of a set that is another's.
 
+A set that adopts objects or is left goes only to an agent that knows how: an older one would take what it
+does not adopt for somebody else's. The wire is safe beside (see ``DesiredState``).
+
 Deletion waits for the finalizer: it goes once the agent says that nothing is left, or when the cluster
 that the set was for is not known here any more.
 """
@@ -40,6 +43,8 @@ from skerry.tunnel import link_pb2 as pb
 MANIFESTSETS = Ref(GROUP, VERSION, "manifestsets")
 MANAGER = "skerry-gateway"
 MOST_FAILURES = 10
+FEATURE = "adoption"
+"""What an agent says of itself that can adopt objects and leave them."""
 ENFORCED_STEP = timedelta(seconds=60)
 
 
@@ -93,8 +98,18 @@ class Desired:
             await self._patch(obj, {"metadata": body})  # the change comes back here, and the set is sent
         elif metadata.get("deletionTimestamp") and self._orphaned(obj):
             await self._let_go(obj)
+        elif (route := self._routes.get(agent_of(obj))) is not None and _demanding(obj) and FEATURE not in route.hello.features:
+            await self._tell_outdated(obj, route)
         else:
             self._send(key, obj)
+
+    async def _tell_outdated(self, obj: Json, route: Route) -> None:
+        before: Json = obj.get("status") or {}
+        text = f"the agent is of release {route.hello.agent_version or 'unknown'} and can neither adopt objects nor leave them: update it"
+        verdict = Verdict("False", "AgentOutdated", text)
+        status = {**before, "conditions": [condition(before, "Applied", verdict, self._clock.now(), obj["metadata"].get("generation", 0))]}
+        if status != before:
+            await self._patch(obj, {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}, "status")
 
     def _send(self, key: str, obj: Json) -> None:
         route, command = self._routes.get(agent_of(obj)), _command(obj)
@@ -108,10 +123,20 @@ class Desired:
         obj = self._informer.get(key)
         if obj is None:
             return None
-        epoch, generation, removing = _command(obj)
-        manifests = [] if removing else [dumps(manifest) for manifest in (obj.get("spec") or {}).get("manifests") or ()]
-        name = key.partition("/")[2]
-        return pb.DesiredState(set=name, owner_epoch=epoch, generation=generation, manifests=manifests, remove=removing)
+        epoch, generation, ending = _command(obj)
+        spec, name = obj.get("spec") or {}, key.partition("/")[2]
+        leave = ending and bool(spec.get("leave"))
+        removing = ending and not leave
+        manifests = [] if removing else [dumps(manifest) for manifest in spec.get("manifests") or ()]
+        return pb.DesiredState(
+            set=name,
+            owner_epoch=epoch,
+            generation=generation,
+            manifests=manifests,
+            remove=removing,
+            leave=leave,
+            adopt=spec.get("adopt") or (),
+        )
 
     async def _write(self, obj: Json, report: pb.DesiredResult) -> None:
         metadata = obj["metadata"]
@@ -162,7 +187,13 @@ class _Report(NamedTuple):
 
 
 _Command = tuple[int, int, bool]
-"""Epoch, generation, and whether the set is to be removed."""
+"""Epoch, generation, and whether the set ends."""
+
+
+def _demanding(obj: Json) -> bool:
+    """Whether a set needs an agent that can adopt objects and leave them."""
+    spec = obj.get("spec") or {}
+    return bool(spec.get("adopt")) or bool(spec.get("leave") and obj["metadata"].get("deletionTimestamp"))
 
 
 def _command(obj: Json) -> _Command:

@@ -7,7 +7,8 @@ apply, prunes what left the set, and answers per object. The status holds counts
 failures; ``lastEnforcedTime`` says when the far end was last known to be as asked. ``ownerEpoch``
 and ``metadata.generation`` order the commands: an agent refuses to go back.
 
-Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empty first.
+Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empty first. A set with
+``leave`` is let go of instead: its objects stay at the far end as they are.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class ManifestSetSpec(Shape):
     ] = ""
     owner_epoch: Annotated[int, doc("Epoch of the controller that owns the set; an agent refuses a lower one.", ge=0)] = 0
     manifests: Annotated[list[dict[str, Any]], doc("The objects, each with apiVersion, kind and metadata.name.")] = []
+    adopt: Annotated[
+        list[str], doc("Uids of objects that stand at the far end already and become the set's own; other objects in their places do not.")
+    ] = []
+    leave: Annotated[bool, doc("Whether the objects stay as they are when the set is deleted, and are nobody's then.")] = False
 
 
 class Failure(Shape):

@@ -168,18 +168,22 @@ class Resync(_message.Message):
     def __init__(self) -> None: ...
 
 class DesiredState(_message.Message):
-    __slots__ = ("set", "owner_epoch", "generation", "manifests", "remove")
+    __slots__ = ("set", "owner_epoch", "generation", "manifests", "remove", "leave", "adopt")
     SET_FIELD_NUMBER: _ClassVar[int]
     OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MANIFESTS_FIELD_NUMBER: _ClassVar[int]
     REMOVE_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
+    ADOPT_FIELD_NUMBER: _ClassVar[int]
     set: str
     owner_epoch: int
     generation: int
     manifests: _containers.RepeatedScalarFieldContainer[bytes]
     remove: bool
-    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ...) -> None: ...
+    leave: bool
+    adopt: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ..., leave: _Optional[bool] = ..., adopt: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DesiredResult(_message.Message):
     __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused", "enforced_seconds_ago")
