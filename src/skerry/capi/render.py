@@ -20,10 +20,12 @@ from skerry.capi.read import OWN_LABEL
 from skerry.capi.upgrade import Verdict
 from skerry.kinds.cluster import Cluster
 from skerry.kinds.clusterclass import ClusterClassSpec
+from skerry.kinds.common import GROUP
 from skerry.kinds.nodepool import NodePool
 from skerry.machinery.resource import Json
 
 CAPI_GROUP = "cluster.x-k8s.io"
+_OWN_PREFIXES = (f"{GROUP}/", "kubectl.kubernetes.io/")
 V1BETA1, V1BETA2 = f"{CAPI_GROUP}/v1beta1", f"{CAPI_GROUP}/v1beta2"
 
 
@@ -70,10 +72,15 @@ def _cluster(cluster: Cluster, pools: Sequence[NodePool], offered: ClusterClassS
         else {},
         "topology": _topology(cluster, pools, offered, rendered),
     }
-    labels = {**cluster.metadata.labels, OWN_LABEL: "true"}
-    annotations = {key: value for key, value in cluster.metadata.annotations.items() if not key.startswith("kubectl.kubernetes.io/")}
+    labels = {**_passed_on(cluster.metadata.labels), OWN_LABEL: "true"}
+    annotations = _passed_on(cluster.metadata.annotations)
     metadata = pruned({"name": last(cluster.metadata.name), "namespace": spec.provisioner, "labels": labels, "annotations": annotations})
     return {"apiVersion": dialect(offered), "kind": "Cluster", "metadata": metadata, "spec": pruned(body)}
+
+
+def _passed_on(entries: dict[str, str]) -> dict[str, str]:
+    """Labels and annotations that people wrote; what Skerry and kubectl note for themselves says nothing at the far end."""
+    return {key: value for key, value in entries.items() if not key.startswith(_OWN_PREFIXES)}
 
 
 def _topology(cluster: Cluster, pools: Sequence[NodePool], offered: ClusterClassSpec, rendered: variables.Rendered) -> Json:
