@@ -17,6 +17,7 @@ from skerry.access.authentication import Peer as AnyPeer
 from skerry.access.authorization import Authorization
 from skerry.access.impersonation import Impersonation
 from skerry.access.learning import learners
+from skerry.access.observing import Observing
 from skerry.apiserver.seed import _objects
 from skerry.kinds import catalogue
 from skerry.kit.clock import Clock, SystemClock
@@ -183,7 +184,7 @@ async def people(clock: Clock | None = None, store: Store | None = None) -> Asyn
     )
     accounts.fresh = app.caught_up
     app.callers.stand_in = Impersonation(accounts)
-    app.heed(Granting(authorization.index, accounts, clock), learners(authorization.index, accounts))
+    app.heed(Observing(authorization.index, Granting(authorization.index, accounts, clock)), learners(authorization.index, accounts))
     async with app.running():
         found = People(app, audit)
         for _, each in _objects():

@@ -42,10 +42,13 @@ def touched(applied: Any, live: Any, path: str = "") -> list[str]:
     """Where an applied value would change the live one. Lists of named things are maps by name, as in Cluster API's definitions."""
     if isinstance(applied, dict) and isinstance(live, dict):
         return [each for key, value in applied.items() for each in touched(value, live.get(key), f"{path}.{key}")]
-    if isinstance(applied, list) and isinstance(live, list) and all(isinstance(each, dict) and "name" in each for each in (*applied, *live)):
-        if path.endswith((".machineDeployments", ".variables", ".overrides")):
-            there = {each["name"]: each for each in live}
-            return [each for one in applied for each in touched(one, there.get(one["name"]), f"{path}[{one['name']}]")]
+    if (
+        isinstance(applied, list)
+        and isinstance(live, list)
+        and all(isinstance(each, dict) and "name" in each for each in (*applied, *live))
+    ) and path.endswith((".machineDeployments", ".variables", ".overrides")):
+        there = {each["name"]: each for each in live}
+        return [each for one in applied for each in touched(one, there.get(one["name"]), f"{path}[{one['name']}]")]
     return [] if applied == live else [path]
 
 

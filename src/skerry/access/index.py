@@ -85,6 +85,8 @@ class Index:
         self.roles: dict[str, tuple[Rule, ...]] = {}
         self.bindings: dict[str, Binding] = {}
         self.groups: dict[Place, str] = {}
+        self.observed: set[Place] = set()
+        """Clusters that are only observed."""
         self.listeners: set[Callable[[Change], None]] = set()
         self.version = 0
         """Counts changes of what is granted."""

@@ -15,7 +15,7 @@ import msgspec
 from skerry.access.accounts import Account, Accounts, Token
 from skerry.access.index import Binding, Change, Index
 from skerry.access.rules import rule_of
-from skerry.access.scopes import KEYS, ORGANIZATION, Place, Scope, group_of
+from skerry.access.scopes import KEYS, ORGANIZATION, Place, Scope, group_of, is_observed
 from skerry.kit.clock import parse
 from skerry.machinery.identity import Limit
 from skerry.machinery.resource import Json
@@ -48,6 +48,7 @@ def learners(index: Index, accounts: Accounts) -> Mapping[str, Learner]:
 
     def cluster(place: Place, value: bytes | None, revision: int) -> None:
         index.set_cluster(place, None if value is None else group_of(value), revision)
+        (index.observed.add if value is not None and is_observed(value) else index.observed.discard)(place)
 
     def user(place: Place, value: bytes | None, revision: int) -> None:
         obj = _alive(value)

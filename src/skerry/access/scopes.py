@@ -68,6 +68,7 @@ class _Reference(msgspec.Struct):
 
 class _Spec(msgspec.Struct, rename="camel"):
     cluster_group: str = ""
+    management_policy: str = ""
     workspace: str = ""
     scope: _Reference | None = None
     owner: str = ""
@@ -174,3 +175,8 @@ def group_of(value: bytes) -> str:
     """The cluster group of an encoded cluster."""
     spec = _decode(value).spec
     return spec.cluster_group if spec else ""
+
+
+def is_observed(value: bytes) -> bool:
+    """Whether an encoded cluster is only observed."""
+    return b'"Observe"' in value and getattr(_decode(value).spec, "management_policy", "") == "Observe"

@@ -18,6 +18,8 @@ from skerry.machinery.resource import Json
 
 OWN_LABEL = f"{GROUP}/managed"
 POOL_LABEL = "topology.cluster.x-k8s.io/deployment-name"
+_POOL_LABELS = (POOL_LABEL, "cluster.x-k8s.io/deployment-name", "cluster.x-k8s.io/pool-name")
+"""What names the pool of a machine: in a topology, in a deployment that somebody made by hand, and in a machine pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class ClusterFacts:
     uid: str
     phase: str
     version: str
-    """The version that its topology asks for, as it stands there now."""
+    """The version that its topology asks for, as it stands there now; without a topology what its control plane is brought to."""
     replicas: int
     host: str
     port: int
@@ -71,6 +73,10 @@ class ClusterFacts:
     managed: bool
     """Whether it carries our label: a cluster of the same name that somebody else made does not."""
     conditions: dict[str, Fact] = field(default_factory=dict)
+    topology: bool = True
+    """Whether it is made from a class."""
+    pools: tuple[str, ...] = ()
+    """Names of the pools that its topology lists."""
 
     def condition(self, *types: str) -> Fact | None:
         """The first of some conditions that is there (v1beta2 renamed several)."""
@@ -101,7 +107,7 @@ def cluster(obj: Json) -> ClusterFacts:
         uid=metadata.get("uid", ""),
         phase=status.get("phase", ""),
         version=topology.get("version", ""),
-        replicas=(topology.get("controlPlane") or {}).get("replicas") or 1,
+        replicas=(topology.get("controlPlane") or {}).get("replicas") or (status.get("controlPlane") or {}).get("desiredReplicas") or 1,
         host=endpoint.get("host", ""),
         port=endpoint.get("port", 0),
         deleting=bool(metadata.get("deletionTimestamp")),
@@ -109,12 +115,15 @@ def cluster(obj: Json) -> ClusterFacts:
         failure=status.get("failureMessage") or old.get("failureMessage") or "",
         managed=(metadata.get("labels") or {}).get(OWN_LABEL) == "true",
         conditions=conditions(obj),
+        topology=bool(topology),
+        pools=tuple(each["name"] for each in (topology.get("workers") or {}).get("machineDeployments") or ()),
     )
 
 
 def pool_of(obj: Json) -> str:
-    """The name of the pool that a MachineDeployment or Machine belongs to; empty for the control plane's."""
-    return str((obj["metadata"].get("labels") or {}).get(POOL_LABEL, ""))
+    """The name of the pool that a MachineDeployment or Machine belongs to; empty for the control plane's, and a deployment made by hand."""
+    labels = obj["metadata"].get("labels") or {}
+    return str(next((labels[each] for each in _POOL_LABELS if labels.get(each)), ""))
 
 
 def deployment(obj: Json, machines: Iterable[Json], version: str) -> Machines:

@@ -107,7 +107,9 @@ def _plane(found: Json, obstacles: list[str]) -> Json:
         if replicas % 2 == 0:
             obstacles.append(f"its control plane has {replicas} machines, and an even number has no majority")
     elif replicas is None:
-        obstacles.append("its topology leaves the number of control plane machines open (spec.topology.controlPlane.replicas); set it there")
+        obstacles.append(
+            "its topology leaves the number of control plane machines open (spec.topology.controlPlane.replicas); set it there"
+        )
     else:
         obstacles.append(f"its control plane has {replicas} machines; Skerry makes 1 to {MOST_PLANE}")
     return {"controlPlane": plane} if plane else {}

@@ -8,6 +8,7 @@ from skerry.access.authentication import Certificates, Chain, Tokens
 from skerry.access.authorization import Authorization
 from skerry.access.impersonation import Impersonation
 from skerry.access.learning import learners
+from skerry.access.observing import Observing
 from skerry.kinds import catalogue
 from skerry.kit.clock import Clock
 from skerry.restapi.contract import Audit
@@ -34,5 +35,6 @@ def assembled(store: Store, tokens: Tokens, audit: Audit, clock: Clock) -> ApiSe
     )
     accounts.fresh = api.caught_up
     api.callers.stand_in = Impersonation(accounts)
-    api.heed(Granting(authorizer.index, accounts, clock), learners(authorizer.index, accounts))
+    admission = Observing(authorizer.index, Granting(authorizer.index, accounts, clock))
+    api.heed(admission, learners(authorizer.index, accounts))
     return api

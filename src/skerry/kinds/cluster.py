@@ -5,6 +5,9 @@ cluster is the namespace and the rest is the name: ``-n sv-1 clusters/team-a.sho
 neutral fields mean the same everywhere; ``variables`` is the way out to whatever else the
 cluster class offers. Node pools are objects of their own, and a cluster may have none.
 
+With ``managementPolicy: Observe`` nothing is asked for: the spec follows what a management cluster holds
+already. Who may write it then is ``access/observing.py``'s to say.
+
 Not here: how the fields become Cluster API objects (``capi/render.py``) and which version
 may follow which (``capi/upgrade.py``).
 """
@@ -25,8 +28,12 @@ from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.causes import forbidden
 from skerry.machinery.errors import Cause
 from skerry.machinery.names import label_problems
-from skerry.machinery.resource import Column, Look, Reference, Resource
+from skerry.machinery.resource import Column, Json, Look, Reference, Resource
 from skerry.machinery.schema import Schema
+
+Policy = Literal["Manage", "Observe"]
+DISCOVERED = f"{GROUP}/discovered"
+"""Label, ``"true"``, of a Cluster or NodePool that was found in its management cluster."""
 
 Phase = Literal["Pending", "Provisioning", "Ready", "Scaling", "Upgrading", "Degraded", "Failed", "Deleting", "Unknown"]
 
@@ -90,6 +97,13 @@ class ClusterSpec(Shape):
         str, doc("Provisioner the cluster belongs to; taken from the name if left out.", pattern=LABEL, max_length=63)
     ] = ""
     cluster_group: Annotated[str, doc("ClusterGroup that policy and access come from.", pattern=LABEL, max_length=63)] = "default"
+    management_policy: Annotated[
+        Policy,
+        doc(
+            "Manage: what stands here is enforced, and a deletion deletes the cluster. Observe: the spec follows what the management "
+            "cluster holds, nothing is sent to it, and a deletion forgets the object alone."
+        ),
+    ] = "Manage"
     version: Annotated[
         str, doc("Kubernetes version, such as v1.34.2.", pattern=r"^v\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]*)?$", max_length=128)
     ] = ""
@@ -118,6 +132,7 @@ class ClusterStatus(Shape):
 
     observed_generation: Annotated[int, doc("The generation that the status speaks of.")] = 0
     phase: Annotated[Phase, doc("Where the cluster is, in one word.")] = "Pending"
+    uid: Annotated[str, doc("uid of the Cluster at the far end as it was last seen: the one that may be adopted.")] = ""
     version: Annotated[str, doc("Kubernetes version that every machine of the cluster runs; the oldest while it is being upgraded.")] = ""
     endpoint: Annotated[Endpoint | None, doc("Where the cluster's API answers.")] = None
     health: Annotated[Health | None, doc("How its agent finds it, in one word; the condition Healthy says why.")] = None
@@ -139,10 +154,14 @@ class Cluster(Shape):
 def complete(look: Look) -> Sequence[Cause]:
     """A cluster that is to be made names its class and its version, and an odd number of control plane machines."""
     spec = look.new.get("spec", {})
-    if look.status or spec.get("provisioner") in BUILTIN:
+    if look.status or spec.get("provisioner") in BUILTIN or observed(look.new):
         return ()
     causes = []
-    if "class" not in spec:
+    if "class" not in spec and look.old is not None and observed(look.old):
+        causes.append(
+            forbidden("spec.managementPolicy", "the cluster was not made from a ClusterClass: it can be observed, and not managed")
+        )
+    elif "class" not in spec:
         causes.append(
             missing("spec.class", "a cluster of this provisioner is made from a ClusterClass; see `kubectl get clusterclasses -A`")
         )
@@ -154,6 +173,44 @@ def complete(look: Look) -> Sequence[Cause]:
             Cause("FieldValueInvalid", f"Invalid value: {replicas}: must be odd, so that etcd has a majority", "spec.controlPlane.replicas")
         )
     return causes
+
+
+def observed(obj: Json) -> bool:
+    """Whether a Cluster is only observed."""
+    return bool((obj.get("spec") or {}).get("managementPolicy") == "Observe")
+
+
+def policy(look: Look) -> Sequence[Cause]:
+    """What no management cluster makes cannot be observed in one; what stands in the way of managing is known before it is tried."""
+    if look.status:
+        return ()
+    field = "spec.managementPolicy"
+    if observed(look.new):
+        built_in = look.new["spec"].get("provisioner") in BUILTIN
+        return [forbidden(field, "no management cluster makes this cluster: there is nothing to observe")] if built_in else ()
+    if look.old is None or not observed(look.old) or "class" not in look.new.get("spec", {}):
+        return ()
+    known = (look.old.get("status") or {}).get("conditions") or ()
+    return [forbidden(field, each["message"]) for each in known if each["type"] == "Manageable" and each["status"] == "False"]
+
+
+def kept(look: Look) -> Sequence[Cause]:
+    """Fields that are what they were made with, unless they follow the far end."""
+    return () if observed(look.new) else _KEPT(look)
+
+
+_KEPT = immutable("spec.network", "spec.class.namespace")
+
+
+def farewell(look: Look) -> Sequence[str]:
+    """What becomes of a cluster that is deleted while it is observed."""
+    if not observed(look.new):
+        return ()
+    text = (
+        "the cluster is only observed: it is forgotten here and goes on at its management cluster, and appears again, without its group, "
+        "labels and role bindings, while it is seen there"
+    )
+    return (f"{text}; to delete it, set spec.managementPolicy to Manage first",)
 
 
 def places(look: Look) -> Sequence[Cause]:
@@ -220,11 +277,12 @@ RESOURCE = Resource(
         Column("Agent", ".status.agent.version", priority=1),
         Column("Group", ".spec.clusterGroup", priority=1),
         Column("Class", ".spec.class.name", priority=1),
+        Column("Policy", ".spec.managementPolicy", priority=1, description="Manage, or Observe for one that is left alone"),
         Column("Endpoint", ".status.endpoint.host", priority=1),
         Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
     ),
     references=(
-        Reference("metadata.namespace", f"managementclusters.{GROUP}"),
+        Reference("metadata.namespace", f"managementclusters.{GROUP}", unless=("spec.managementPolicy", "Observe")),
         Reference("spec.provisioner", f"provisioners.{GROUP}", beside=True),
         Reference("spec.clusterGroup", f"clustergroups.{GROUP}", demanded=True),
         Reference("spec.proxy.configuration", f"proxyconfigurations.{GROUP}"),
@@ -232,8 +290,9 @@ RESOURCE = Resource(
         Reference("spec.trustBundles", f"trustbundles.{GROUP}"),
     ),
     prepare=path_name("provisioner"),
-    rules=(path_rule("provisioner"), immutable("spec.provisioner", "spec.network", "spec.class.namespace"), complete, places, trusted),
+    rules=(path_rule("provisioner"), immutable("spec.provisioner"), kept, policy, complete, places, trusted),
     advice=(advice,),
+    farewell=(farewell,),
 )
 
 __all__ = ["RESOURCE", "Cluster", "ClusterSpec", "ClusterStatus", "Component"]

@@ -57,7 +57,8 @@ class Reference:
 
     ``path`` is dotted (``spec.clusterGroup``) and leads to a name or a list of names; ``to`` is the storage key of what is
     named. ``beside``: it stands in the same namespace; it belongs to none otherwise. ``demanded``: it must be there before
-    it is named; other references may come first. ``where``: it is a reference only where this path has this value.
+    it is named; other references may come first. ``where``: it is a reference only where this path has this value; ``unless``:
+    only where it has another one.
     """
 
     path: str
@@ -65,6 +66,7 @@ class Reference:
     beside: bool = False
     demanded: bool = False
     where: tuple[str, str] | None = None
+    unless: tuple[str, str] | None = None
 
 
 Rule: TypeAlias = Callable[[Look], Sequence[Cause]]
@@ -105,6 +107,8 @@ class Resource:
     """Whether the name is the first column, before all others."""
     rules: tuple[Rule, ...] = ()
     advice: tuple[Advice, ...] = ()
+    farewell: tuple[Advice, ...] = ()
+    """What whoever deletes an object is warned of."""
     prepare: Callable[[Json], None] | None = field(default=None, compare=False)
     """Runs after decoding and before validation (Secrets turn stringData into data)."""
     strategic: bool = False

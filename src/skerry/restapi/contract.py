@@ -46,6 +46,11 @@ class Admission(Protocol):
         """Storage keys of the kinds that it wants to be asked about."""
         ...
 
+    @property
+    def fresh(self) -> frozenset[str]:
+        """Those of them about which it is asked only when it knows everything that was written before."""
+        ...
+
     def __call__(self, user: User, resource: Resource, new: Json, old: Json | None, *, dry_run: bool) -> Json | None:
         """Complete ``new`` with what the server decides; returns what the answer shows beside what is stored, if anything.
 

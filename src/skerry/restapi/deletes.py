@@ -15,6 +15,7 @@ from skerry.kit.clock import rfc3339
 from skerry.machinery import causes
 from skerry.machinery.errors import STALE, BadRequest, Cause, Conflict, Forbidden, Invalid, Subject, conflict, invalid, not_found
 from skerry.machinery.meta import go_type
+from skerry.machinery.resource import Look
 from skerry.restapi import guard, namespaces, references
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
@@ -147,6 +148,8 @@ async def _remove(call: Call, item: Item, options: DeleteOptions) -> tuple[Item,
     old = await call.work(served_object, call, item)
     if not old["metadata"].get("deletionTimestamp"):
         await references.free(call)
+        look = Look(old, old, now=call.parts.clock.now())
+        call.warnings += [warning for each in call.resource.farewell for warning in each(look)]
     new = {**old, "metadata": dict(old["metadata"])}
     metadata = new["metadata"]
     finalizers = [each for each in metadata.get("finalizers") or [] if each not in {FOREGROUND, ORPHAN} or not options.policy]

@@ -43,9 +43,10 @@ def admit_new(call: Call, encoded: Gapped, was: Item | None, *, creates: bool) -
 
 
 async def settle(call: Call, new: Json, old: Json | None) -> None:
-    """Let the admission judge and complete an object that is valid, by the newest facts; raises Forbidden or Invalid."""
+    """Let the admission judge and complete an object that is valid, where it wants by the newest facts; raises Forbidden or Invalid."""
     if call.parts.admission is not None and call.resource.key in call.parts.admission.kinds:
-        await call.parts.feeds.caught_up()
+        if call.resource.key in call.parts.admission.fresh:
+            await call.parts.feeds.caught_up()
         call.revealed = call.parts.admission(call.user, call.resource, new, old, dry_run=call.options.dry_run)
 
 

@@ -71,6 +71,8 @@ def _names(obj: Json, reference: Reference) -> set[str]:
     """What a reference leads to: a name, several, or none. A namespace is not held by what is on its way out with it."""
     if reference.where is not None and _at(obj, reference.where[0]) != reference.where[1]:
         return set()
+    if reference.unless is not None and _at(obj, reference.unless[0]) == reference.unless[1]:
+        return set()
     if reference.path == "metadata.name" and _at(obj, "metadata.deletionTimestamp"):
         return set()
     value = _at(obj, reference.path)
@@ -82,6 +84,13 @@ def _at(obj: Json, path: str) -> Any:
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def _excused(item: Item, reference: Reference) -> bool:
+    """Whether an object in a namespace holds nothing there; few are read for it."""
+    if reference.unless is None or f'"{reference.unless[1]}"'.encode() not in item.value:
+        return False
+    return not _names(item.decode(), reference)
 
 
 async def free(call: Call) -> None:
@@ -103,7 +112,8 @@ def _users(call: Call, kind: Resource, reference: Reference) -> str:
     """How many objects of a kind name this one, and how to list them; empty if none does."""
     rows = call.parts.feeds.caches[kind.key].rows
     if reference.path == "metadata.namespace":
-        count, at = sum(1 for _ in rows.irange((call.name, ""), (call.name, "\U0010ffff"))), f"-n {call.name}"
+        inside = rows.irange((call.name, ""), (call.name, "\U0010ffff"))
+        count, at = sum(1 for place in inside if not _excused(rows[place], reference)), f"-n {call.name}"
     else:
         text = f'"{call.name}"'.encode()
         places = rows.irange((call.namespace, ""), (call.namespace, "\U0010ffff")) if reference.beside else iter(rows)

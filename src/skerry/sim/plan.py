@@ -128,6 +128,8 @@ def plan(world: World) -> list[Action]:
         return _ending(world)
     if FINALIZER not in (world.cluster["metadata"].get("finalizers") or ()):
         return [Change(_with_finalizer(world.cluster, FINALIZER))]
+    if not world.topology:
+        return []  # made of objects that people write by hand: they play its controllers, too
     actions = _topology(world)
     if actions:
         return actions

@@ -50,10 +50,18 @@ def class_is_known(world: World, cluster: Cluster) -> Verdict | None:
 
 
 def name_is_free(world: World, cluster: Cluster) -> Verdict | None:
-    """A cluster of the same name that somebody else made is left alone."""
+    """A cluster of the same name that somebody else made is left alone, unless it is the one that was observed."""
     if world.facts is None or world.own is not None:
         return None
-    return Verdict("NameTaken", f"{cluster.spec.provisioner} holds a cluster {last(cluster.metadata.name)} already that was not made here")
+    text = f"{cluster.spec.provisioner} holds a cluster {last(cluster.metadata.name)} already that was not made here"
+    return Verdict("NameTaken", f"{text}; with spec.managementPolicy Observe this object follows it, and it can be adopted then")
+
+
+def it_can_be_managed(world: World, _: Cluster) -> Verdict | None:
+    """What is adopted can be said in the words of a spec without changing it."""
+    if not world.adopting or world.seen is None or not world.seen.obstacles:
+        return None
+    return Verdict("NotManageable", world.seen.obstacles[0])
 
 
 def variables_are_known(world: World, cluster: Cluster) -> Verdict | None:
@@ -110,6 +118,7 @@ def version_may_follow(world: World, cluster: Cluster) -> Verdict | None:
 CHECKS: tuple[Check, ...] = (
     management_cluster_is_there,
     provisioner_is_there,
+    it_can_be_managed,
     class_is_known,
     name_is_free,
     variables_are_known,

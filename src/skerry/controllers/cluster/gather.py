@@ -13,12 +13,12 @@ of it decide over machines and are always read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from skerry.capi import read
+from skerry.capi import read, readback
 from skerry.capi.read import Machines
 from skerry.capi.render import CAPI_GROUP, last
 from skerry.client.contract import Client, Ref
@@ -61,6 +61,8 @@ async def gather(client: Client, key: str, epoch: int, copy: Copy | None = None)
     cluster = msgspec.convert(found, Cluster) if found else None
     near = None if cluster is None or cluster.metadata.deletion_timestamp else copy
     observed = await _observed(client, namespace, provisioner, cluster_name)
+    offered = await _offered(client, near, namespace, cluster, observed.cluster)
+    sent = _typed(await _maybe(client, SETS, f"cluster.{name}", namespace), ManifestSet)
     world = World(
         namespace=namespace,
         name=name,
@@ -68,9 +70,10 @@ async def gather(client: Client, key: str, epoch: int, copy: Copy | None = None)
         pools=tuple(msgspec.convert(each, NodePool) for each in pools),
         management=_typed(await _near(client, near, MANAGEMENT, namespace), ManagementCluster),
         provisioner=await _near(client, near, PROVISIONERS, provisioner, namespace) is not None,
-        offered=await _offered(client, near, namespace, cluster),
-        manifest_set=_typed(await _maybe(client, SETS, f"cluster.{name}", namespace), ManifestSet),
+        offered=offered,
+        manifest_set=sent,
         facts=observed.facts,
+        seen=_reading(observed, offered) if _is_read(cluster, sent) else None,
         control_plane=observed.control_plane,
         workers=observed.workers,
         epoch=epoch,
@@ -80,6 +83,8 @@ async def gather(client: Client, key: str, epoch: int, copy: Copy | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
+    cluster: Json | None
+    deployments: list[Json]
     facts: read.ClusterFacts | None
     control_plane: Machines | None
     workers: dict[str, Machines]
@@ -90,24 +95,55 @@ async def _observed(client: Client, namespace: str, provisioner: str, name: str)
     place = f"source.namespace={provisioner}"
     own = await client.list(OBSERVED, namespace, fields=f"source.kind=Cluster,{place},source.name={name}")
     parts = await client.list(OBSERVED, namespace, labels=f"{CLUSTER_LABEL}={name}", fields=place)
-    facts = next((read.cluster(each["object"]) for each in own["items"] if _is_capi(each)), None)
+    cluster = next((_placed(each["object"], provisioner) for each in own["items"] if _is_capi(each)), None)
+    facts = read.cluster(cluster) if cluster else None
     machines = [each["object"] for each in parts["items"] if each["source"]["kind"] == "Machine" and _is_capi(each)]
     deployments = [each["object"] for each in parts["items"] if each["source"]["kind"] == "MachineDeployment" and _is_capi(each)]
-    workers = {
-        read.pool_of(each) or last(each["metadata"]["name"]): read.deployment(
-            each, [machine for machine in machines if read.pool_of(machine) == read.pool_of(each)], facts.version if facts else ""
-        )
-        for each in deployments
-    }
     plane = [machine for machine in machines if not read.pool_of(machine)]
-    return _Observed(facts, read.control_plane(plane, facts.replicas, facts.version) if facts else None, workers)
+    if facts is not None and not facts.topology:
+        facts = replace(facts, version=readback.newest((each.get("spec") or {}).get("version", "") for each in plane))
+    workers = {}
+    for each in deployments:
+        pool = read.pool_of(each) or last(each["metadata"]["name"])
+        inside = [machine for machine in machines if read.pool_of(machine) == pool]
+        version = (facts.version if facts.topology else readback.newest(read.running(inside))) if facts else ""
+        workers[pool] = read.deployment(each, inside, version)
+    return _Observed(cluster, deployments, facts, read.control_plane(plane, facts.replicas, facts.version) if facts else None, workers)
 
 
-async def _offered(client: Client, near: Copy | None, namespace: str, cluster: Cluster | None) -> ClusterClassSpec | None:
-    if cluster is None or cluster.spec.class_ is None:
+def _placed(obj: Json, namespace: str) -> Json:
+    return {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+
+
+def _is_read(cluster: Cluster | None, sent: ManifestSet | None) -> bool:
+    """Whether anybody asks what the far end's cluster says: nobody does of one that is managed and was sent."""
+    return cluster is None or sent is None or cluster.spec.management_policy == "Observe"
+
+
+def _reading(observed: _Observed, offered: ClusterClassSpec | None) -> readback.Reading | None:
+    if observed.cluster is None or observed.facts is None:
         return None
-    place = cluster.spec.class_.namespace or cluster.spec.provisioner
-    found = _typed(await _near(client, near, CLASSES, f"{place}.{cluster.spec.class_.name}", namespace), ClusterClass)
+    return readback.read(observed.cluster, offered, observed.facts.version, observed.deployments)
+
+
+async def still_seen(client: Client, namespace: str, provisioner: str, name: str, uid: str) -> bool:
+    """Whether a cluster at the far end is there at this moment, and does not go."""
+    observed = await _observed(client, namespace, provisioner, name)
+    return observed.facts is not None and observed.facts.uid == uid and not observed.facts.deleting
+
+
+async def _offered(
+    client: Client, near: Copy | None, namespace: str, cluster: Cluster | None, seen: Json | None
+) -> ClusterClassSpec | None:
+    """The class of the cluster; of one that is only observed, the class that the far end names."""
+    if cluster is not None and cluster.spec.management_policy == "Manage":
+        reference = cluster.spec.class_
+        place = (reference.namespace or cluster.spec.provisioner, reference.name) if reference else None
+    else:
+        place = readback.class_of(seen) if seen else None
+    if place is None:
+        return None
+    found = _typed(await _near(client, near, CLASSES, ".".join(place), namespace), ClusterClass)
     return found.spec if found else None
 
 

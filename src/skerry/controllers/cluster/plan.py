@@ -8,17 +8,30 @@ order of the actions is the order in which they are carried out. Two rules keep 
   is away and somebody said by an annotation that he will not wait for it.
 
 A cluster that goes takes its node pools with it: first the machines, then the pools, then itself.
+
+Clusters that are only observed are decided about in ``observing.py``. One that is adopted is sent once all its
+pools have objects here: what is not rendered would otherwise be nobody's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from datetime import datetime
 
 import msgspec
 
 from skerry.capi import render
-from skerry.controllers.cluster import checks, stages
+from skerry.controllers.cluster import checks, observing, stages
+from skerry.controllers.cluster.actions import (
+    AnyAction,
+    ApplyManifestSet,
+    DeleteManifestSet,
+    DeleteNodePool,
+    EnsureFinalizer,
+    ReleaseManifestSet,
+    RemoveFinalizer,
+    line,
+)
 from skerry.controllers.cluster.world import FINALIZER, World
 from skerry.kinds.cluster import Cluster, ClusterStatus
 from skerry.kinds.managementcluster import BUILTIN
@@ -26,46 +39,6 @@ from skerry.kinds.nodepool import NodePool, NodePoolStatus
 from skerry.machinery.resource import Json
 
 SOON, LATER = 10.0, 60.0
-
-
-class Action(msgspec.Struct, frozen=True, tag_field="do"):
-    """Base of the actions; ``name`` is the object's name in the management cluster's namespace."""
-
-    name: str
-
-
-class EnsureFinalizer(Action, frozen=True, tag=True):
-    """Hold a Cluster or NodePool (``plural``) until the far end is empty."""
-
-    plural: str
-
-
-class RemoveFinalizer(Action, frozen=True, tag=True):
-    """Let a Cluster or NodePool (``plural``) go."""
-
-    plural: str
-
-
-class ApplyManifestSet(Action, frozen=True, tag=True):
-    """Send manifests to the far end."""
-
-    owner_epoch: int
-    manifests: list[Json]
-
-
-class DeleteManifestSet(Action, frozen=True, tag=True):
-    """Have everything in the set removed from the far end."""
-
-
-class ReleaseManifestSet(Action, frozen=True, tag=True):
-    """Let a deleted set go although nobody has emptied the far end."""
-
-
-class DeleteNodePool(Action, frozen=True, tag=True):
-    """Delete a pool whose cluster is gone."""
-
-
-AnyAction: TypeAlias = EnsureFinalizer | RemoveFinalizer | ApplyManifestSet | DeleteManifestSet | ReleaseManifestSet | DeleteNodePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +49,8 @@ class Plan:
     status: ClusterStatus | None = None
     pools: dict[str, NodePoolStatus] = field(default_factory=dict)
     recheck_after: float | None = None
+    observes: bool = False
+    """Whether the cluster is only observed: whatever is done is done here."""
 
 
 def plan(world: World, now: str) -> Plan:
@@ -86,15 +61,20 @@ def plan(world: World, now: str) -> Plan:
     if cluster.spec.provisioner in BUILTIN:
         return Plan()
     pools = {pool.metadata.name: stages.pool_status(world, pool, now) for pool in world.pools}
+    if world.observed:
+        status = stages.cluster_status(world, cluster, None, now)
+        wait = LATER if status.phase == "Ready" and world.manifest_set is None else SOON
+        return Plan(tuple(observing.decide(world, cluster, now)), status, pools, wait, observes=True)
     if cluster.metadata.deletion_timestamp:
         status = stages.cluster_status(world, cluster, None, now)
-        return Plan(tuple(_deletion(world, cluster)), status, pools, SOON)
+        return Plan(tuple(_deletion(world, cluster, now)), status, pools, SOON)
     refused = checks.refusal(world, cluster)
     status = stages.cluster_status(world, cluster, refused, now)
     actions: list[AnyAction] = [EnsureFinalizer(cluster.metadata.name, "clusters")] if FINALIZER not in cluster.metadata.finalizers else []
     actions += [EnsureFinalizer(pool.metadata.name, "nodepools") for pool in world.live_pools if FINALIZER not in pool.metadata.finalizers]
+    found = observing.missing_pools(world) if world.adopting else []
     if refused is None:
-        actions += _sending(world, cluster)
+        actions += found or _sending(world, cluster)
     actions += [RemoveFinalizer(pool.metadata.name, "nodepools") for pool in _removed(world)]
     return Plan(tuple(actions), status, pools, LATER if status.phase == "Ready" else SOON)
 
@@ -104,15 +84,19 @@ def _sending(world: World, cluster: Cluster) -> list[AnyAction]:
     if world.offered is None:
         return []
     wanted, present = render.manifests(cluster, world.live_pools, world.offered), world.manifest_set
-    if present is not None and present.spec.manifests == wanted and present.spec.owner_epoch >= world.epoch:
+    if present is None:
+        return [ApplyManifestSet(world.set_name, world.epoch, wanted, [world.facts.uid] if world.adopting and world.facts else [])]
+    if present.metadata.deletion_timestamp:
+        return []  # it ends first: what was left is adopted anew then
+    if present.spec.manifests == wanted and present.spec.owner_epoch >= world.epoch and not present.spec.leave:
         return []
-    return [ApplyManifestSet(world.set_name, world.epoch, wanted)]
+    return [ApplyManifestSet(world.set_name, world.epoch, wanted, present.spec.adopt)]
 
 
 def _removed(world: World) -> list[NodePool]:
     """Pools on their way out whose machines are gone, or were never sent."""
     sent = _sent_pools(world)
-    never = world.manifest_set is None and world.own is None
+    never = not world.held
     return [
         pool
         for pool in world.pools
@@ -130,21 +114,29 @@ def _sent_pools(world: World) -> set[str]:
     return found
 
 
-def _deletion(world: World, cluster: Cluster) -> list[AnyAction]:
+def _deletion(world: World, cluster: Cluster, now: str) -> list[AnyAction]:
     if world.manifest_set is not None:
         asked: list[AnyAction] = [] if world.manifest_set.metadata.deletion_timestamp else [DeleteManifestSet(world.set_name)]
         return [*asked, ReleaseManifestSet(world.set_name)] if world.forced() else asked
-    if world.own is not None and not world.forced():
+    if world.held and not world.forced() and not _nobody_deletes(world, cluster, now):
         return []
     if world.pools:
         return _pool_ends(world, delete=True)
     return [RemoveFinalizer(cluster.metadata.name, "clusters")] if FINALIZER in cluster.metadata.finalizers else []
 
 
+def _nobody_deletes(world: World, cluster: Cluster, now: str) -> bool:
+    """Whether what is seen is of an earlier time and was not sent for this object: it is let go of, and found again."""
+    since = datetime.fromisoformat(now) - datetime.fromisoformat(cluster.metadata.deletion_timestamp)
+    idle = world.facts is not None and not world.facts.deleting and world.away() is None
+    return idle and since.total_seconds() >= observing.ABSENT_SECONDS
+
+
 def _without_cluster(world: World, now: str) -> Plan:
-    """Pools that came before their cluster wait for it; those that are being deleted hold nothing."""
+    """Pools that came before their cluster wait for it; those that are being deleted hold nothing. A stranger's cluster is found."""
     pools = {pool.metadata.name: stages.pool_status(world, pool, now) for pool in world.pools}
-    return Plan(tuple(_pool_ends(world, delete=False)), None, pools)
+    found = observing.discovery(world)
+    return Plan((*_pool_ends(world, delete=False), *(found or observing.orphans(world))), None, pools, observes=bool(found))
 
 
 def _pool_ends(world: World, *, delete: bool) -> list[AnyAction]:
@@ -165,7 +157,8 @@ def as_json(made: Plan) -> Json:
 
 def explain(made: Plan) -> list[str]:
     """The plan in lines, for people."""
-    lines = [_line(action) for action in made.actions] or ["nothing to do"]
+    lines = ["the cluster is only observed: nothing is sent to its management cluster"] if made.observes else []
+    lines += [line(action) for action in made.actions] or ["nothing to do"]
     if made.status is not None:
         lines.append(f"phase {made.status.phase}")
         lines += [f"{each.type}={each.status} {each.reason}: {each.message}" for each in made.status.conditions]
@@ -175,11 +168,3 @@ def explain(made: Plan) -> list[str]:
     if made.recheck_after is not None:
         lines.append(f"look again after {made.recheck_after:.0f} s, or when something changes")
     return lines
-
-
-def _line(action: AnyAction) -> str:
-    if isinstance(action, ApplyManifestSet):
-        objects = ", ".join(f"{each['kind']} {each['metadata']['name']}" for each in action.manifests)
-        return f"ApplyManifestSet {action.name}: {objects}"
-    kind = f"{action.plural}/" if isinstance(action, EnsureFinalizer | RemoveFinalizer) else ""
-    return f"{type(action).__name__} {kind}{action.name}"

@@ -16,28 +16,35 @@ import msgspec
 from skerry.capi.render import CAPI_GROUP
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.controllers.cluster import refs
-from skerry.controllers.cluster.gather import Look, gather
-from skerry.controllers.cluster.plan import (
+from skerry.controllers.cluster.actions import (
     AnyAction,
     ApplyManifestSet,
     DeleteManifestSet,
     DeleteNodePool,
+    DiscoverCluster,
+    DiscoverNodePool,
     EnsureFinalizer,
-    Plan,
+    FollowCluster,
+    FollowNodePool,
+    ForgetCluster,
+    LeaveManifestSet,
+    LetBe,
     ReleaseManifestSet,
     RemoveFinalizer,
-    plan,
 )
+from skerry.controllers.cluster.gather import Look, gather, still_seen
+from skerry.controllers.cluster.plan import Plan, plan
 from skerry.controllers.cluster.stages import is_trouble
 from skerry.controllers.cluster.world import FINALIZER
-from skerry.kinds.cluster import ClusterStatus
+from skerry.kinds.cluster import DISCOVERED, ClusterStatus
 from skerry.kinds.common import API_VERSION, Condition
 from skerry.kinds.manifestset import PRUNE
 from skerry.kinds.nodepool import NodePoolStatus
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock, rfc3339
 from skerry.kit.log import get
-from skerry.machinery.errors import ApiError, NotFound
+from skerry.machinery.errors import AlreadyExists, ApiError, Invalid, NotFound
+from skerry.machinery.names import label_problem
 from skerry.machinery.resource import Json
 from skerry.runtime.bindings import end_bindings
 from skerry.runtime.conditions import merged
@@ -72,7 +79,7 @@ class ClusterController:
             Source(found["clusters"]),
             Source(found["nodepools"], cluster_of_pool),
             Source(found["manifestsets"], cluster_of_set),
-            Source(found["observedobjects"], self._cluster_of_observed),
+            Source(found["observedobjects"], self._cluster_of_observed, reconciled=True),
             Source(found["managementclusters"], self._clusters_in),
             Source(found["clusterclasses"], lambda key: self._clusters_in(key.split("/")[0])),
             Source(found["provisioners"], lambda key: self._clusters_in(key.split("/")[0])),
@@ -105,6 +112,9 @@ class ClusterController:
         match action:
             case EnsureFinalizer(name=name, plural=plural):
                 held = [*(look.raw[(plural, name)]["metadata"].get("finalizers") or ()), FINALIZER]
+                look.raw[(plural, name)] = await self._set_finalizers(look, plural, name, held, **_given_up(look.raw[(plural, name)]))
+            case LetBe(name=name, plural=plural):
+                held = [each for each in look.raw[(plural, name)]["metadata"]["finalizers"] if each != FINALIZER]
                 look.raw[(plural, name)] = await self._set_finalizers(look, plural, name, held)
             case RemoveFinalizer(name=name, plural=plural):
                 if plural == "clusters":
@@ -112,11 +122,11 @@ class ClusterController:
                 held = [each for each in look.raw[(plural, name)]["metadata"]["finalizers"] if each != FINALIZER]
                 await self._set_finalizers(look, plural, name, held)
                 del look.raw[(plural, name)]
-            case ApplyManifestSet(name=name, owner_epoch=epoch, manifests=manifests):
-                metadata = {"name": name, "namespace": namespace, "finalizers": [PRUNE]}
-                spec = {"ownerEpoch": epoch, "manifests": manifests}
-                body = {"apiVersion": API_VERSION, "kind": "ManifestSet", "metadata": metadata, "spec": spec}
-                await self._client.apply(refs.SETS, body, manager=MANAGER, force=True)
+            case ApplyManifestSet(name=name, owner_epoch=epoch, manifests=manifests, adopt=adopt):
+                spec = {"ownerEpoch": epoch, "manifests": manifests, **({"adopt": adopt} if adopt else {})}
+                await self._client.apply(refs.SETS, manifest_set(name, namespace, spec), manager=MANAGER, force=True)
+            case LeaveManifestSet(name=name, owner_epoch=epoch):
+                await self._leave(name, namespace, epoch)
             case DeleteManifestSet(name=name):
                 await self._delete(refs.SETS, name, namespace)
             case ReleaseManifestSet(name=name):
@@ -124,10 +134,64 @@ class ClusterController:
             case DeleteNodePool(name=name):
                 await self._delete(refs.POOLS, name, namespace)
                 look.raw.pop(("nodepools", name), None)  # its revision moved: the change wakes us, and the status is written then
+            case DiscoverCluster() | DiscoverNodePool() | FollowCluster() | FollowNodePool() | ForgetCluster():
+                await self._observe(look, action)
 
-    async def _set_finalizers(self, look: Look, plural: str, name: str, held: list[str]) -> Json:
+    async def _observe(self, look: Look, action: AnyAction) -> None:
+        """Write what was found at the far end; a spec that cannot be stored is nobody's to wait for, and is told."""
+        namespace, name = look.world.namespace, action.name
+        match action:
+            case DiscoverCluster(uid=uid, spec=spec):
+                provisioner, short = name.split(".")
+                if await still_seen(self._client, namespace, provisioner, short, uid):  # it may have been deleted since, here and there
+                    await end_bindings(self._client, namespace, name)
+                    await self._discover("clusters", "Cluster", name, namespace, spec)
+            case DiscoverNodePool(spec=spec):
+                await self._discover("nodepools", "NodePool", name, namespace, spec)
+            case FollowCluster(spec=spec):
+                await self._follow(look, "clusters", name, spec)
+            case FollowNodePool(spec=spec):
+                await self._follow(look, "nodepools", name, spec)
+            case ForgetCluster(why=why):
+                metadata = look.raw.pop(("clusters", name))["metadata"]
+                await end_bindings(self._client, namespace, name)
+                await self._client.delete(refs.CLUSTERS, name, namespace, uid=metadata["uid"], resource_version=metadata["resourceVersion"])
+                log.info("an observed cluster was forgotten", cluster=f"{namespace}/{name}", why=why)
+
+    async def _discover(self, plural: str, kind: str, name: str, namespace: str, spec: Json) -> None:
+        metadata = {"name": name, "namespace": namespace, "labels": {DISCOVERED: "true"}}
+        try:
+            await self._client.create(
+                _KINDS[plural], {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}, namespace, manager=MANAGER
+            )
+        except AlreadyExists:
+            return  # somebody was quicker; the change wakes us
+        except Invalid as error:
+            log.warning("what was found cannot be shown", kind=kind, name=f"{namespace}/{name}", error=error.message)
+
+    async def _follow(self, look: Look, plural: str, name: str, spec: Json) -> None:
+        found = look.raw[(plural, name)]
+        labels = {**(found["metadata"].get("labels") or {}), DISCOVERED: "true"}
+        body = {**found, "metadata": {**found["metadata"], "labels": labels}, "spec": spec}
+        try:
+            look.raw[(plural, name)] = await self._client.replace(_KINDS[plural], body, manager=MANAGER)
+        except Invalid as error:
+            log.warning("what was found cannot be shown", name=f"{look.world.namespace}/{name}", error=error.message)
+
+    async def _leave(self, name: str, namespace: str, epoch: int) -> None:
+        """Say that a set is left, and only then delete it: between the two nothing else can come."""
+        try:
+            found = await self._client.get(refs.SETS, name, namespace)
+            spec = {**found["spec"], "ownerEpoch": max(epoch, found["spec"].get("ownerEpoch", 0)), "leave": True}
+            left = await self._client.apply(refs.SETS, manifest_set(name, namespace, spec), manager=MANAGER, force=True)
+            if not left["metadata"].get("deletionTimestamp"):
+                await self._client.delete(refs.SETS, name, namespace, resource_version=left["metadata"]["resourceVersion"])
+        except NotFound:
+            return
+
+    async def _set_finalizers(self, look: Look, plural: str, name: str, held: list[str], **more: Any) -> Json:
         revision = look.raw[(plural, name)]["metadata"]["resourceVersion"]
-        body = {"metadata": {"finalizers": held or None, "resourceVersion": revision}}
+        body = {"metadata": {"finalizers": held or None, "resourceVersion": revision, **more}}
         return await self._client.patch(_KINDS[plural], name, look.world.namespace, PatchKind.MERGE, body, manager=MANAGER)
 
     async def _release(self, look: Look, name: str) -> None:
@@ -192,7 +256,25 @@ class ClusterController:
         return cluster_of_observed(key, self._informers["observedobjects"].get(key))
 
     def _clusters_in(self, namespace: str) -> Iterable[str]:
-        return [key for key in self._informers["clusters"].known() if key.startswith(f"{namespace}/")]
+        found = {key for key in self._informers["clusters"].known() if key.startswith(f"{namespace}/")}
+        start = f"{namespace}/clusters.{CAPI_GROUP}."
+        for key in self._informers["observedobjects"].known():
+            if key.startswith(start):
+                found.update(self._cluster_of_observed(key))
+        return found
+
+
+def manifest_set(name: str, namespace: str, spec: Json) -> Json:
+    """A ManifestSet to be applied."""
+    metadata = {"name": name, "namespace": namespace, "finalizers": [PRUNE]}
+    return {"apiVersion": API_VERSION, "kind": "ManifestSet", "metadata": metadata, "spec": spec}
+
+
+def _given_up(found: Json) -> Json:
+    """Who owns what once an object is managed: what was written here while it was observed is nobody's, and others apply it freely."""
+    entries = found["metadata"].get("managedFields") or []
+    kept = [each for each in entries if each.get("manager") != MANAGER or each.get("subresource")]
+    return {"managedFields": kept or [{}]} if len(kept) < len(entries) else {}
 
 
 def cluster_of_pool(key: str) -> Iterable[str]:
@@ -217,4 +299,6 @@ def cluster_of_observed(key: str, observed: Json | None) -> Iterable[str]:
         return ()
     metadata = observed["object"].get("metadata") or {}
     owner = source["name"] if source["kind"] == "Cluster" else (metadata.get("labels") or {}).get(f"{CAPI_GROUP}/cluster-name")
-    return (f"{namespace}/{source['namespace']}.{owner}",) if owner else ()
+    if not owner or label_problem(owner) or label_problem(source["namespace"]):
+        return ()  # what has no name here has no object here
+    return (f"{namespace}/{source['namespace']}.{owner}",)

@@ -15,13 +15,15 @@ from typing import Literal, NamedTuple
 from skerry.capi.read import Machines
 from skerry.capi.render import last
 from skerry.capi.upgrade import Verdict, oldest, satisfies
-from skerry.controllers.cluster import checks
+from skerry.controllers.cluster import checks, observing
 from skerry.controllers.cluster.world import FORCE, World
 from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
 from skerry.kinds.common import Condition, Counts
 from skerry.kinds.nodepool import NodePool, NodePoolStatus
-from skerry.runtime.conditions import counted, is_true, merged
+from skerry.runtime.conditions import counted, find, is_true, merged
 
+KEPT = "another manager asks for the pool at the far end, too: take it out of the Cluster there"
+CONFLICTS = frozenset(("Conflict", "NotAdopted", "OtherSet"))
 Status = Literal["True", "False", "Unknown"]
 
 
@@ -47,6 +49,8 @@ def _deleting(seen: _Seen) -> Stage | None:
     if away is not None:
         wayout = f"; the annotation {FORCE}=true lets go of the cluster and leaves its machines where they are"
         return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(seen.world, away)}{wayout}")
+    if seen.world.observed:
+        return Stage("Deleting", "False", "Forgetting", "the cluster is forgotten here; it stays at its management cluster")
     fact = seen.world.own.condition("Deleting") if seen.world.own else None
     return Stage("Deleting", "False", "Deleting", (fact.message if fact else "") or "the cluster is being deleted")
 
@@ -55,13 +59,25 @@ def _agent_away(seen: _Seen) -> Stage | None:
     away = seen.world.away()
     if away is None:
         return None
-    return Stage("Unknown" if seen.world.own else "Pending", "Unknown", "AgentAway", _since(seen.world, away))
+    known = seen.world.own is not None or seen.world.observed
+    return Stage("Unknown" if known else "Pending", "Unknown", "AgentAway", _since(seen.world, away))
 
 
 def _refused(seen: _Seen) -> Stage | None:
     if seen.refused is None:
         return None
     return Stage("Degraded" if seen.world.own else "Pending", "False", seen.refused.reason, seen.refused.message)
+
+
+def _going(seen: _Seen) -> Stage | None:
+    """Whether somebody deletes an observed cluster at the far end."""
+    facts = seen.world.own
+    if facts is None or not facts.deleting:
+        return None
+    fact = facts.condition("Deleting")
+    return Stage(
+        "Deleting", "False", "Deleting", (fact.message if fact else "") or "the cluster is being deleted at its management cluster"
+    )
 
 
 def _failed(seen: _Seen) -> Stage | None:
@@ -83,7 +99,7 @@ def _changing(seen: _Seen, reason: str) -> Phase:
     facts = seen.world.own
     if facts is None:
         return "Provisioning"
-    if reason == "ApplyFailed":
+    if reason in {"ApplyFailed", "Conflict"}:
         return "Degraded"
     return "Upgrading" if facts.version and facts.version != seen.cluster.spec.version else "Scaling"
 
@@ -101,7 +117,7 @@ def _not_made(seen: _Seen) -> Stage | None:
 def _upgrading(seen: _Seen) -> Stage | None:
     if not _is_upgraded(seen.world, seen.cluster):
         return None
-    version = seen.world.asked_version()
+    version = seen.world.asked_version() or "another version"
     plane = seen.world.control_plane
     part = "workers" if plane is not None and plane.complete(version) else "control plane"
     return Stage("Upgrading", "False", "Upgrading", f"the {part} is being upgraded to {version}".replace("workers is", "workers are"))
@@ -127,8 +143,11 @@ def _scaling(seen: _Seen) -> Stage | None:
             return Stage(phase, "False", "Scaling", f"{name}: {machines.total} of {asked} machines exist{_why(machines)}")
         if machines.up_to_date < machines.total:
             return Stage(phase, "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
-    gone = sorted(set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools})
-    return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(gone)}") if gone else None
+    gone = set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools}
+    kept = sorted(gone & set(seen.world.own.pools if seen.world.own else ()))
+    if kept and seen.world.enforced():
+        return Stage("Scaling", "False", "KeptByAnother", f"{KEPT}: {', '.join(kept)}")
+    return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(sorted(gone))}") if gone else None
 
 
 def _unhealthy(seen: _Seen) -> Stage | None:
@@ -169,12 +188,22 @@ _QUESTIONS: tuple[Callable[[_Seen], Stage | None], ...] = (
 )
 
 
+_OF_OBSERVED = (_deleting, _agent_away, _going, _failed, _not_made, _upgrading, _scaling, _unhealthy)
+
+
 def stage(world: World, cluster: Cluster, refused: Verdict | None) -> Stage:
     """Answer whether the cluster is ready."""
     seen = _Seen(world, cluster, refused)
+    questions = _OF_OBSERVED if world.observed else _QUESTIONS
     ready = Stage("Ready", "True", "AsAsked", "everything is as asked for")
-    answer = next((answer for question in _QUESTIONS if (answer := question(seen)) is not None), ready)
-    return _first_time(answer, cluster.status.conditions)
+    answer = next((answer for question in questions if (answer := question(seen)) is not None), ready)
+    return answer if _ran_before(world) else _first_time(answer, cluster.status.conditions)
+
+
+def _ran_before(world: World) -> bool:
+    """Whether an observed cluster was made before anybody looked: its control plane has begun to work at some time."""
+    fact = world.own.condition("ControlPlaneInitialized") if world.observed and world.own else None
+    return fact is not None and fact.status == "True"
 
 
 def _first_time(answer: Stage, known: Sequence[Condition]) -> Stage:
@@ -183,9 +212,9 @@ def _first_time(answer: Stage, known: Sequence[Condition]) -> Stage:
     return answer._replace(phase="Provisioning") if on_the_way else answer
 
 
-def _provisioned(answer: Stage, known: Sequence[Condition], what: str) -> Condition:
-    """Whether it was ready once; this never goes back."""
-    if answer.phase == "Ready" or is_true(known, "Provisioned"):
+def _provisioned(answer: Stage, known: Sequence[Condition], what: str, *, before: bool) -> Condition:
+    """Whether it was ready once; this never goes back. What ran ``before`` anybody looked was."""
+    if answer.phase == "Ready" or before or is_true(known, "Provisioned"):
         return Condition("Provisioned", "True", "WasReady", f"the {what} was ready once")
     return Condition("Provisioned", "False", answer.reason, answer.message)
 
@@ -198,7 +227,14 @@ def applied(world: World) -> Condition:
     if found.status.failed and found.status.observed_generation >= found.metadata.generation:
         first = next(iter(found.status.failures), None)
         text = f"{first.kind} {first.name}: {first.message}" if first else f"{found.status.failed} objects could not be applied"
-        return Condition("Applied", "False", "ApplyFailed", text)
+        reason = "Conflict" if first is not None and first.reason in CONFLICTS else "ApplyFailed"
+        return Condition("Applied", "False", reason, text)
+    said = find(found.status.conditions, "Applied")
+    if said is not None and said.reason in {"AgentOutdated", "Refused"} and said.observed_generation == found.metadata.generation:
+        return Condition("Applied", "False", said.reason, said.message)
+    if world.observed:
+        text = "the agent lets go of the cluster and leaves everything as it is; it has not said yet that it has"
+        return Condition("Applied", "False", "Leaving", text)
     if world.enforced():
         return Condition("Applied", "True", "Enforced", f"{counted(found.status.applied, 'object')} enforced")
     away = world.away()
@@ -236,7 +272,9 @@ def is_trouble(status: ClusterStatus | NodePoolStatus) -> bool:
     reasons = {each.reason for each in status.conditions if each.type == "Ready"}
     refused = any(each.type == "Accepted" and each.status == "False" for each in status.conditions)
     return (
-        refused or status.phase in {"Degraded", "Failed", "Unknown"} or not reasons.isdisjoint(("ActionFailed", "AgentAway", "ApplyFailed"))
+        refused
+        or status.phase in {"Degraded", "Failed", "Unknown"}
+        or not reasons.isdisjoint(("ActionFailed", "AgentAway", "ApplyFailed", "Conflict"))
     )
 
 
@@ -249,12 +287,17 @@ def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now:
         else Condition("Accepted", "True", "Valid", "the class can make what is asked for")
     )
     ready = Condition("Ready", answer.status, answer.reason, answer.message)
-    provisioned = _provisioned(answer, cluster.status.conditions, "cluster")
+    provisioned = _provisioned(answer, cluster.status.conditions, "cluster", before=_ran_before(world))
     conditions = [ready, provisioned, accepted, applied(world), control_plane_ready(world), workers_ready(world)]
+    if world.observed:
+        asked = [applied(world)] if world.manifest_set else []
+        there = observing.seen(world, "cluster", there=facts is not None)
+        conditions = [ready, provisioned, there, observing.manageable(world), *asked, control_plane_ready(world), workers_ready(world)]
     running = [v for each in (world.control_plane, *world.workers.values()) if each for v in each.versions]
     return ClusterStatus(
         observed_generation=cluster.metadata.generation,
         phase=answer.phase,
+        uid=_uid(world, cluster),
         version=oldest(running),
         endpoint=Endpoint(facts.host, facts.port) if facts and facts.host else None,
         health=cluster.status.health,
@@ -262,43 +305,65 @@ def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now:
         control_plane=world.control_plane.counts() if facts and world.control_plane else None,
         workers=_sum(world) if facts else None,
         last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else cluster.status.last_enforced_time,
-        conditions=_dated(cluster.status.conditions, conditions, cluster.metadata.generation, now),
+        conditions=_dated(_of_policy(cluster.status.conditions, conditions), conditions, cluster.metadata.generation, now),
     )
+
+
+_OF_POLICY = frozenset(("Accepted", "Applied", observing.SEEN, "Manageable"))
+
+
+def _of_policy(known: Sequence[Condition], new: Sequence[Condition]) -> list[Condition]:
+    """Conditions without those that say nothing any more, now that a cluster is observed, or managed."""
+    kinds = {each.type for each in new}
+    return [each for each in known if each.type in kinds or each.type not in _OF_POLICY]
+
+
+def _uid(world: World, cluster: Cluster) -> str:
+    """The far end's cluster as it is known: what is managed may be made anew, what is observed may not be mistaken."""
+    facts, known = world.facts, cluster.status.uid
+    if facts is None or (known and world.manifest_set is None):
+        return known
+    return facts.uid if world.observed or world.held else known
 
 
 def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
     """The status of a pool as of ``now`` (RFC 3339)."""
-    refused = checks.pool_refusal(pool, world.offered) if world.offered else None
+    refused = checks.pool_refusal(pool, world.offered) if world.offered and not world.observed else None
     if world.cluster is None:
         refused = Verdict("ClusterMissing", f"there is no cluster {world.name} in {world.namespace}")
     known = pool.status.conditions
-    answer, machines = _first_time(_pool_stage(world, pool, refused), known), _machines(world, pool)
+    answer, machines = _pool_stage(world, pool, refused), _machines(world, pool)
+    answer = answer if _ran_before(world) else _first_time(answer, known)
     accepted = (
         Condition("Accepted", "False", *refused)
         if refused
         else Condition("Accepted", "True", "Valid", "the class can make what is asked for")
     )
     ready = Condition("Ready", answer.status, answer.reason, answer.message)
+    conditions = [ready, _provisioned(answer, known, "pool", before=_ran_before(world)), accepted]
+    if world.observed:
+        there = world.seen is not None and last(pool.metadata.name) in world.seen.pools
+        conditions = [*conditions[:2], observing.seen(world, "node pool", there=there)]
     return NodePoolStatus(
         observed_generation=pool.metadata.generation,
         phase=answer.phase,
         version=oldest(machines.versions) if machines else "",
         machines=machines.counts() if machines else None,
         last_enforced_time=world.manifest_set.status.last_enforced_time if world.manifest_set else pool.status.last_enforced_time,
-        conditions=_dated(known, [ready, _provisioned(answer, known, "pool"), accepted], pool.metadata.generation, now),
+        conditions=_dated(_of_policy(known, conditions), conditions, pool.metadata.generation, now),
     )
 
 
 def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
-    machines, away, version = _machines(world, pool), world.away(), world.asked_version()
+    machines, away = _machines(world, pool), world.away()
+    version = world.pool_version(machines) if machines else ""
     if pool.metadata.deletion_timestamp:
-        waits = away if machines is not None else None
-        text = f"the deletion waits: {_since(world, waits)}" if waits else "the pool's machines are being removed"
-        return Stage("Deleting", "False", "AgentAway" if waits else "Deleting", text)
+        return _pool_going(world, pool, machines, away)
     if refused is not None:
         return Stage("Pending" if machines is None else "Degraded", "False", *refused)
     if away is not None:
-        return Stage("Pending" if machines is None else "Unknown", "Unknown", "AgentAway", _since(world, away))
+        known = machines is not None or world.observed
+        return Stage("Unknown" if known else "Pending", "Unknown", "AgentAway", _since(world, away))
     if machines is None:
         return Stage("Provisioning", "False", "NotSeen", "the management cluster has not reported the pool yet")
     if machines.complete(version) and machines.desired == pool.spec.replicas:
@@ -311,6 +376,14 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
         return Stage(phase, "False", "Scaling", f"{machines.total} of {pool.spec.replicas} machines exist")
     text = f"{machines.ready} of {machines.desired} machines are ready{_why(machines)}"
     return Stage(_still(pool.status.phase), "False", "MachinesNotReady", text)
+
+
+def _pool_going(world: World, pool: NodePool, machines: Machines | None, away: Condition | None) -> Stage:
+    if away is not None and machines is not None:
+        return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(world, away)}")
+    if world.own is not None and last(pool.metadata.name) in world.own.pools and world.enforced():
+        return Stage("Deleting", "False", "KeptByAnother", KEPT)
+    return Stage("Deleting", "False", "Deleting", "the pool's machines are being removed")
 
 
 def _why(machines: Machines | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skerry.capi.read import ClusterFacts, Machines
+from skerry.capi.readback import Reading, newest
 from skerry.capi.upgrade import older, parse, satisfies
 from skerry.kinds.cluster import Cluster
 from skerry.kinds.clusterclass import ClusterClassSpec
@@ -39,6 +40,8 @@ class World:
     offered: ClusterClassSpec | None = None
     manifest_set: ManifestSet | None = None
     facts: ClusterFacts | None = None
+    seen: Reading | None = None
+    """What the far end's cluster would be asked for in our words."""
     control_plane: Machines | None = None
     workers: Mapping[str, Machines] = field(default_factory=dict)
     """Machines of the pools that exist at the far end, by the pool's last name component."""
@@ -51,8 +54,30 @@ class World:
 
     @property
     def own(self) -> ClusterFacts | None:
-        """The cluster at the far end, if it is ours."""
-        return self.facts if self.facts is not None and (self.facts.managed or self.manifest_set is not None) else None
+        """The cluster at the far end, if it is what the object here speaks of."""
+        return self.facts if self.facts is not None and (self.held or self.observed or self.adopting) else None
+
+    @property
+    def held(self) -> bool:
+        """Whether the far end holds something that was sent from here, as far as is known."""
+        return self.manifest_set is not None or (self.facts is not None and self.facts.managed)
+
+    @property
+    def observed(self) -> bool:
+        """Whether the cluster here only follows the far end."""
+        return self.cluster is not None and self.cluster.spec.management_policy == "Observe"
+
+    @property
+    def adopting(self) -> bool:
+        """Whether the far end's cluster is the very one that was observed here, and is to be managed from now on."""
+        return (
+            self.cluster is not None
+            and not self.observed
+            and self.manifest_set is None
+            and self.facts is not None
+            and bool(self.facts.uid)
+            and self.facts.uid == self.cluster.status.uid
+        )
 
     @property
     def live_pools(self) -> tuple[NodePool, ...]:
@@ -102,10 +127,12 @@ class World:
         if facts is None:
             return False
         asked = self.asked_version()
-        running = [
-            *(self.control_plane.versions if self.control_plane else ()),
-            *(v for each in self.workers.values() for v in each.versions),
-        ]
+        workers = self.workers.values() if facts.topology else ()  # by hand, each pool has a version of its own
+        running = [*(self.control_plane.versions if self.control_plane else ()), *(v for each in workers for v in each.versions)]
         topology = facts.condition("TopologyReconciled")
         pending = topology is not None and topology.status != "True" and topology.reason in UPGRADE_REASONS
         return pending or not satisfies(facts.version, asked) or any(not satisfies(each, asked) for each in running)
+
+    def pool_version(self, machines: Machines) -> str:
+        """The version that a pool's machines are brought to."""
+        return self.asked_version() if self.own is None or self.own.topology else newest(machines.versions)

@@ -1,7 +1,8 @@
 """Where clusters are made: the rules by which management clusters and provisioners come and go. Pure.
 
 * A ManagementCluster has a namespace of its name at our door. It cannot go while clusters are
-  in it: forgetting a management cluster must never remove workload clusters.
+  in it: forgetting a management cluster must never remove workload clusters. Clusters that are
+  only observed are forgotten with it.
 * A Provisioner that was made here is a namespace at the far end, sent as a ManifestSet. One
   that was discovered is left as it is. It cannot go while clusters here name it, and its
   namespace is not taken away at the far end while something is seen in it.
@@ -47,6 +48,12 @@ def builtin() -> list[tuple[str, Json]]:
         provisioner = {"apiVersion": API_VERSION, "kind": "Provisioner", "metadata": {"name": name, "namespace": name}}
         made.append(("provisioners", provisioner))
     return made
+
+
+def keeps(cluster: Json) -> bool:
+    """Whether a Cluster keeps its management cluster: one that is managed, or is held until its agent has let go of it."""
+    observed = (cluster.get("spec") or {}).get("managementPolicy") == "Observe"
+    return not observed or bool(cluster["metadata"].get("finalizers"))
 
 
 def management_cluster(*, deleting: bool, clusters: Sequence[str], namespace_there: bool) -> Decision:

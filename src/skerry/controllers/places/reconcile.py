@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from skerry.client.contract import Client, PatchKind, Ref
-from skerry.controllers.places.plan import FINALIZER, Decision, builtin, management_cluster, namespace_set, provisioner, set_name
+from skerry.controllers.places.plan import FINALIZER, Decision, builtin, keeps, management_cluster, namespace_set, provisioner, set_name
 from skerry.kinds.common import GROUP, VERSION, Condition
 from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.manifestset import ManifestSet
@@ -80,7 +80,7 @@ class PlacesController:
             if name in BUILTIN:
                 await seed(self._client)
             return None
-        clusters = [each["metadata"]["name"] for each in (await self._client.list(CLUSTERS, name))["items"]]
+        clusters = [each["metadata"]["name"] for each in (await self._client.list(CLUSTERS, name))["items"] if keeps(each)]
         there = await self._maybe(NAMESPACES, name)
         deleting = bool(found["metadata"].get("deletionTimestamp"))
         decision = management_cluster(deleting=deleting, clusters=clusters, namespace_there=there is not None)
