@@ -167,3 +167,15 @@ def test_the_page_about_prometheus_works_as_a_script(tmp_path: Path) -> None:
     assert len(said) >= 2
     assert [words for words in (*said, "skerry_build_info{", "SUCCESS") if words not in found] == [], found
     assert oct((tmp_path / "monitoring" / "prometheus.token").stat().st_mode & 0o777) == "0o600"
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_page_about_existing_clusters_works_as_a_script(tmp_path: Path) -> None:
+    commands = commands_of("howto/manage-existing-clusters.md")
+    said = [line.partition(' || echo "')[2].rstrip('"') for line in commands if "|| echo" in line]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with running(tmp_path, "--sim") as server:
+        found = server.shell("set -euo pipefail\n" + "\n".join(commands), tmp_path)
+    assert len(said) == 2
+    for words in (*said, "it follows the management cluster", "Warning: the cluster is only observed", "kubectl-client-side-apply"):
+        assert words in found, found

@@ -19,6 +19,7 @@ from skerry.runtime.leases import LEASES
 from skerry.runtime.shares import Holding, lease_name, share_of
 from tests.controllers.conftest import Site
 from tests.controllers.test_cluster_lifecycle import KEY, NAME, SET, far_end, turn
+from tests.controllers.test_observing import WORKERS, policy, stranger, topology
 from tests.e2e.server import SKERRY
 
 Ask = Callable[..., Awaitable[str]]
@@ -98,6 +99,20 @@ async def test_a_cluster_that_is_as_asked_needs_nothing(site: Site, ask: Ask) ->
         await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
     said = (await ask("explain")).splitlines()
     assert said[:2] == ["nothing to do", "phase Ready"]
+
+
+async def test_of_an_observed_cluster_it_is_said_that_nothing_is_sent(site: Site, ask: Ask) -> None:
+    await stranger(site, topology(WORKERS))
+    for _ in range(3):
+        await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
+    said = (await ask("explain")).splitlines()
+    assert said[:3] == ["the cluster is only observed: nothing is sent to its management cluster", "nothing to do", "phase Ready"]
+    assert any(line.startswith("Manageable=True") for line in said)
+    await stranger(site, topology(WORKERS, version="v1.34.2"))
+    assert f"FollowCluster {NAME}" in await ask("explain")
+    await ClusterController(site.client, holding=await holding(site)).reconcile(KEY)
+    await policy(site, "Manage")
+    assert f"ApplyManifestSet {SET}: Cluster shop; the Cluster that stands there is adopted" in await ask("explain")
 
 
 async def test_the_tree_shows_pools_and_every_object_of_the_cluster_and_of_no_other(site: Site, ask: Ask) -> None:

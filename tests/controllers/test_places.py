@@ -23,6 +23,19 @@ SENT = msgspec.convert({"metadata": {"name": "provisioner.team-a", "generation":
 
 
 @pytest.mark.parametrize(
+    ("spec", "finalizers", "kept"),
+    [
+        ({}, [], True),
+        ({"managementPolicy": "Manage"}, [], True),
+        ({"managementPolicy": "Observe"}, ["fleet.skerry.dev/lifecycle"], True),  # what was sent for it is not left yet
+        ({"managementPolicy": "Observe"}, [], False),
+    ],
+)
+def test_a_cluster_that_is_only_observed_keeps_no_management_cluster(spec: dict[str, Any], finalizers: list[str], kept: bool) -> None:
+    assert plan.keeps({"metadata": {"finalizers": finalizers}, "spec": spec}) == kept
+
+
+@pytest.mark.parametrize(
     ("deleting", "clusters", "namespace_there", "do", "reason"),
     [
         (False, [], False, "hold", "NamespaceReady"),
