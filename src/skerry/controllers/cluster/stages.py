@@ -10,6 +10,7 @@ longer be true.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from skerry.capi.read import Machines
@@ -23,6 +24,7 @@ from skerry.kinds.nodepool import NodePool, NodePoolStatus
 from skerry.runtime.conditions import counted, find, is_true, merged
 
 KEPT = "another manager asks for the pool at the far end, too: take it out of the Cluster there"
+KEPT_AFTER = 10.0
 CONFLICTS = frozenset(("Conflict", "NotAdopted", "OtherSet"))
 Status = Literal["True", "False", "Unknown"]
 
@@ -40,6 +42,7 @@ class _Seen(NamedTuple):
     world: World
     cluster: Cluster
     refused: Verdict | None
+    now: str
 
 
 def _deleting(seen: _Seen) -> Stage | None:
@@ -144,8 +147,8 @@ def _scaling(seen: _Seen) -> Stage | None:
         if machines.up_to_date < machines.total:
             return Stage(phase, "False", "RollingOut", f"{name}: {machines.up_to_date} of {asked} machines are up to date")
     gone = set(seen.world.workers) - {last(pool.metadata.name) for pool in seen.world.live_pools}
-    kept = sorted(gone & set(seen.world.own.pools if seen.world.own else ()))
-    if kept and seen.world.enforced():
+    kept = sorted(name for name in gone if _kept(seen.world, name, seen.now))
+    if kept:
         return Stage("Scaling", "False", "KeptByAnother", f"{KEPT}: {', '.join(kept)}")
     return Stage("Scaling", "False", "Scaling", f"node pools that are being removed: {', '.join(sorted(gone))}") if gone else None
 
@@ -191,9 +194,9 @@ _QUESTIONS: tuple[Callable[[_Seen], Stage | None], ...] = (
 _OF_OBSERVED = (_deleting, _agent_away, _going, _failed, _not_made, _upgrading, _scaling, _unhealthy)
 
 
-def stage(world: World, cluster: Cluster, refused: Verdict | None) -> Stage:
+def stage(world: World, cluster: Cluster, refused: Verdict | None, now: str) -> Stage:
     """Answer whether the cluster is ready."""
-    seen = _Seen(world, cluster, refused)
+    seen = _Seen(world, cluster, refused, now)
     questions = _OF_OBSERVED if world.observed else _QUESTIONS
     ready = Stage("Ready", "True", "AsAsked", "everything is as asked for")
     answer = next((answer for question in questions if (answer := question(seen)) is not None), ready)
@@ -280,7 +283,7 @@ def is_trouble(status: ClusterStatus | NodePoolStatus) -> bool:
 
 def cluster_status(world: World, cluster: Cluster, refused: Verdict | None, now: str) -> ClusterStatus:
     """The status of a cluster as of ``now`` (RFC 3339)."""
-    answer, facts = stage(world, cluster, refused), world.own
+    answer, facts = stage(world, cluster, refused, now), world.own
     accepted = (
         Condition("Accepted", "False", *refused)
         if refused
@@ -332,7 +335,7 @@ def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
     if world.cluster is None:
         refused = Verdict("ClusterMissing", f"there is no cluster {world.name} in {world.namespace}")
     known = pool.status.conditions
-    answer, machines = _pool_stage(world, pool, refused), _machines(world, pool)
+    answer, machines = _pool_stage(world, pool, refused, now), _machines(world, pool)
     answer = answer if _ran_before(world) else _first_time(answer, known)
     accepted = (
         Condition("Accepted", "False", *refused)
@@ -354,11 +357,11 @@ def pool_status(world: World, pool: NodePool, now: str) -> NodePoolStatus:
     )
 
 
-def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
+def _pool_stage(world: World, pool: NodePool, refused: Verdict | None, now: str) -> Stage:
     machines, away = _machines(world, pool), world.away()
     version = world.pool_version(machines) if machines else ""
     if pool.metadata.deletion_timestamp:
-        return _pool_going(world, pool, machines, away)
+        return _pool_going(world, pool, away, now)
     if refused is not None:
         return Stage("Pending" if machines is None else "Degraded", "False", *refused)
     if away is not None:
@@ -378,12 +381,20 @@ def _pool_stage(world: World, pool: NodePool, refused: Verdict | None) -> Stage:
     return Stage(_still(pool.status.phase), "False", "MachinesNotReady", text)
 
 
-def _pool_going(world: World, pool: NodePool, machines: Machines | None, away: Condition | None) -> Stage:
-    if away is not None and machines is not None:
+def _pool_going(world: World, pool: NodePool, away: Condition | None, now: str) -> Stage:
+    if away is not None and _machines(world, pool) is not None:
         return Stage("Deleting", "False", "AgentAway", f"the deletion waits: {_since(world, away)}")
-    if world.own is not None and last(pool.metadata.name) in world.own.pools and world.enforced():
+    if _kept(world, last(pool.metadata.name), now):
         return Stage("Deleting", "False", "KeptByAnother", KEPT)
     return Stage("Deleting", "False", "Deleting", "the pool's machines are being removed")
+
+
+def _kept(world: World, name: str, now: str) -> bool:
+    """Whether the far end asks for a pool that it was told to take away a while ago: the inventory may be later than the agent's report."""
+    pool = next((each for each in world.pools if last(each.metadata.name) == name), None)
+    since = pool.metadata.deletion_timestamp if pool is not None else ""
+    late = bool(since) and (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds() < KEPT_AFTER
+    return not late and world.own is not None and name in world.own.pools and world.enforced()
 
 
 def _why(machines: Machines | None) -> str:
