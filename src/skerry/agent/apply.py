@@ -19,7 +19,7 @@ What was applied is remembered first (``memory.py``), so that nothing is forgott
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 
 from skerry.agent.discovery import KindMap
 from skerry.agent.drift import Drift
@@ -100,7 +100,9 @@ class Applier:
         if report.gone:
             await self._memories.forget(state.set)
 
-    async def _leave(self, state: pb.DesiredState, before: Sequence[Identity], never: Set[Identity], report: pb.DesiredResult) -> None:
+    async def _leave(
+        self, state: pb.DesiredState, before: Sequence[Identity], never: Collection[Identity], report: pb.DesiredResult
+    ) -> None:
         """End a set and keep its objects: all that it has or may have applied, and what it would apply now."""
         if self._drift is not None:
             self._drift.forget(state.set)
