@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "src" / "skerry"
 GENERATED = {"link_pb2.py", "link_pb2_grpc.py"}
 PURE = ("machinery", "kinds", "capi")
-PURE_FILES = ("pki/policy.py", "tunnel/rules.py", "tunnel/session.py")
+PURE_FILES = ("pki/policy.py", "tunnel/rules.py", "tunnel/session.py", "tunnel/telling.py")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

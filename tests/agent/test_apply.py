@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
-from skerry.agent.objects import LABEL, in_order, mark_of
+from skerry.agent.objects import LABEL, mark_of
+from skerry.agent.ordering import in_order
 from skerry.client.contract import PatchKind, Ref
+from skerry.client.http import HttpClient
+from skerry.machinery.crd import resources
 from skerry.machinery.errors import NotFound
 from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.telling import UNTOLD
 from tests.agent.targets import CLUSTERS, Target, cluster, definition
 from tests.gateway.fleet import MAPS, NAMESPACES, config_map, eventually, namespace_of
 
@@ -194,9 +199,106 @@ async def test_a_manifest_that_cannot_be_right_fails_alone_and_says_why(target: 
     assert all(each.message for each in report.objects if each.outcome == pb.OUTCOME_FAILED)
 
 
-def test_namespaces_and_definitions_stand_before_everything_else_and_the_rest_as_it_was() -> None:
-    objects = [cluster("c", "n"), definition("A", "as", "g"), config_map("m", "n"), namespace_of("n")]
-    assert [each["kind"] for each in in_order(objects)] == ["Namespace", "CustomResourceDefinition", "Cluster", "ConfigMap"]
+def test_what_others_need_goes_first_what_could_refuse_them_last_and_the_rest_stands_as_it_was() -> None:
+    def of(api_version: str, kind: str) -> Json:
+        return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}}
+
+    hook = of("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+    objects = [hook, of("apiregistration.k8s.io/v1", "APIService"), cluster("c", "n"), of("scheduling.k8s.io/v1", "PriorityClass")]
+    objects += [definition("A", "as", "g"), config_map("m", "n"), of("example.dev/v1", "Namespace"), namespace_of("n")]
+    kinds = [each["kind"] for each in in_order(objects)]
+    assert kinds[:3] == ["Namespace", "CustomResourceDefinition", "PriorityClass"]
+    assert kinds[3:] == ["Cluster", "ConfigMap", "Namespace", "APIService", "ValidatingWebhookConfiguration"]
+
+
+async def test_a_set_that_defines_its_own_kinds_and_namespace_is_applied_at_once(target: Target, space: str) -> None:
+    group, own = f"{space}.skerry.dev", f"{space}-own"
+    things = [{"apiVersion": f"{group}/v1beta2", "kind": "Thing", "metadata": {"name": f"t{n}", "namespace": own}} for n in range(3)]
+    wanted = state([*things, definition("Thing", "things", group), namespace_of(own)], name=unique(space))
+    one = applier(target)
+    found = outcomes(await one.enforce(wanted))
+    if target.api is not None:  # our machinery serves a kind when it is told to
+        await target.api.serve_kinds(resources(definition("Thing", "things", group)))
+        found |= outcomes(await one.enforce(wanted))
+    assert {found[f"t{n}"] for n in range(3)} == {"APPLIED"}
+
+    async def gone() -> bool:
+        return (await applier(target).enforce(state([], 2, name=unique(space), remove=True))).gone
+
+    await eventually(gone)
+
+
+async def test_conflicts_name_the_managers_and_their_fields(target: Target, space: str) -> None:
+    await target.client.apply(MAPS, config_map("shared", space, a="1", b="1"), manager="them")
+    await target.client.patch(MAPS, "shared", space, PatchKind.MERGE, {"data": {"b": "2"}}, manager="kubectl-edit")
+    [found] = (await applier(target).enforce(state([config_map("shared", space, a="9", b="9")], name=unique(space)))).objects
+    assert {each.manager: list(each.fields) for each in found.owners} == {"them": [".data.a"], "kubectl-edit": [".data.b"]}
+    assert 'other managers own what the set asks for otherwise: "' in found.message
+
+
+async def test_a_set_that_takes_conflicts_takes_them_tells_from_whom_and_never_another_sets_object(target: Target, space: str) -> None:
+    await target.client.apply(MAPS, config_map("shared", space, v="theirs"), manager="them")
+    await applier(target).enforce(state([config_map("other", space, v="1")], name=f"first-{space}"))
+    wanted = state([config_map("shared", space, v="ours"), config_map("other", space, v="2")], name=unique(space))
+    wanted.take_conflicts = True
+    report = await applier(target).enforce(wanted)
+    taken, other = report.objects
+    assert (taken.outcome, taken.reason, [each.manager for each in taken.owners]) == (pb.OUTCOME_APPLIED, "Taken", ["them"])
+    assert (await target.client.get(MAPS, "shared", space))["data"] == {"v": "ours"}
+    assert (other.outcome, other.reason) == (pb.OUTCOME_CONFLICT, "OtherSet")
+    assert (await applier(target).enforce(wanted)).objects[0].outcome == pb.OUTCOME_UNCHANGED
+
+
+async def test_an_older_command_takes_nothing(target: Target, space: str) -> None:
+    await target.client.apply(MAPS, config_map("shared", space, v="theirs"), manager="them")
+    await applier(target).enforce(state([config_map("a", space)], 2, name=unique(space), epoch=2))
+    older = state([config_map("shared", space, v="ours")], 9, name=unique(space), epoch=1)
+    older.take_conflicts = True
+    assert (await applier(target).enforce(older)).refused
+    assert (await target.client.get(MAPS, "shared", space))["data"] == {"v": "theirs"}
+
+
+async def test_what_is_told_of_a_secret_that_is_refused_holds_nothing_of_it(target: Target, space: str) -> None:
+    def secret(name: str, **more: Any) -> Json:
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": space}, **more}
+
+    bad = [secret("a", data={"k": {"x": "hunter2"}}), secret("b", data={"k": "hunter2!"}), secret("c", stringData={"hunter2 !": "x"})]
+    report = await applier(target).enforce(state(bad, name=unique(space)))
+    assert outcomes(report) == dict.fromkeys("abc", "FAILED")
+    assert [each.name for each in report.objects if "hunter2" in each.message or UNTOLD not in each.message] == []
+
+
+async def test_what_is_in_a_namespace_that_is_going_waits(target: Target, space: str) -> None:
+    own = f"{space}-going"
+    await target.client.create(NAMESPACES, namespace_of(own))
+    await target.client.create(MAPS, {**config_map("held", own), "metadata": {"name": "held", "namespace": own, **FINALIZERS["metadata"]}})
+    await target.client.delete(NAMESPACES, own)
+    report = await applier(target).enforce(state([config_map("late", own)], name=unique(space)))
+    assert outcomes(report) == {"late": "WAITING"}
+    await target.client.patch(MAPS, "held", own, PatchKind.MERGE, NO_FINALIZERS)
+
+
+async def test_what_others_write_meanwhile_is_not_taken_for_our_change(target: Target, space: str) -> None:
+    """A status that moves between the look and the apply moves the revision too."""
+    await target.install(definition("Cluster", "clusters", "cluster.x-k8s.io"))
+    name = unique(space)
+
+    class Busy(HttpClient):
+        async def get(self, ref: Ref, name: str, namespace: str = "", **options: Any) -> Json:
+            found = await super().get(ref, name, namespace, **options)
+            if ref.plural == "clusters":
+                await self.patch(ref, name, namespace, PatchKind.MERGE, {"status": {"n": secrets.token_hex(4)}}, subresource="status")
+            return found
+
+    async with Busy(target.connection) as busy:
+        one = Applier(busy, KindMap(busy))
+
+        async def applied() -> bool:
+            return outcomes(await one.enforce(state([cluster("c", space, a=1)], name=name)))["c"] in {"APPLIED", "UNCHANGED"}
+
+        await eventually(applied)
+        assert outcomes(await one.enforce(state([cluster("c", space, a=1)], name=name))) == {"c": "UNCHANGED"}
+        assert outcomes(await one.enforce(state([cluster("c", space, a=2)], 2, name=name))) == {"c": "APPLIED"}
 
 
 async def test_a_custom_object_is_asked_for_and_pruned_like_any_other(target: Target, space: str) -> None:

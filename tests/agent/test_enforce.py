@@ -18,6 +18,7 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.clock import SystemClock
+from skerry.machinery.errors import Forbidden
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import Fence
 from tests.agent.targets import Target, definition
@@ -225,3 +226,63 @@ async def test_what_is_enforced_and_what_drifted_is_counted(target: Target, spac
             return found["repairs"] > before["repairs"] and found["enforced"] > before["enforced"]
 
         await eventually(repaired)
+
+
+async def test_drift_that_was_put_right_is_told_at_once_and_counted_by_object(target: Target, space: str) -> None:
+    async with enforcing(target) as run:
+        run.enforcer.ask(
+            state([config_map("gone", space, v="1"), config_map("cut", space, v="1"), config_map("kept", space)], f"set-{space}")
+        )
+        assert (await run.report()).drifts == 0
+        await target.client.delete(MAPS, "gone", space)
+        await target.client.patch(MAPS, "cut", space, PatchKind.JSON, [{"op": "remove", "path": "/data/v"}])
+        found: dict[str, int] = {}
+        while sum(found.values()) < 2:
+            report = await run.report()
+            found = {each.name: each.drifts for each in report.objects}
+            assert report.drifts == sum(found.values())
+        assert found == {"gone": 1, "cut": 1, "kept": 0}
+        assert run.enforcer.statistics()["drifts"] == 2
+        assert (await target.client.get(MAPS, "cut", space))["data"] == {"v": "1"}
+
+
+async def test_a_set_that_takes_conflicts_puts_right_what_somebody_edits(target: Target, space: str) -> None:
+    async with enforcing(target) as run:
+        wanted = state([config_map("edited", space, v="1")], f"set-{space}")
+        wanted.take_conflicts = True
+        run.enforcer.ask(wanted)
+        await run.report()
+        await target.client.patch(MAPS, "edited", space, PatchKind.MERGE, {"data": {"v": "2"}}, manager="kubectl-edit")
+        report = await run.report()
+        assert (report.drifts, report.objects[0].reason, report.objects[0].owners[0].manager) == (1, "Taken", "kubectl-edit")
+        assert (await target.client.get(MAPS, "edited", space))["data"] == {"v": "1"}
+
+
+async def test_a_set_whose_memory_cannot_be_kept_is_told_and_not_only_logged(target: Target, space: str) -> None:
+    class Forgetful(Counting):
+        async def apply(self, ref: Ref, body: Json, **options: Any) -> Json:
+            if body["metadata"]["name"].startswith("manifest-set-"):
+                raise Forbidden("no ConfigMaps for you")
+            return await super().apply(ref, body, **options)
+
+    async with Forgetful(target) as client, TaskOwner("test") as owner:
+        run = Enforcing(client)
+        owner.spawn(run.enforcer.run(), "enforcer")
+        run.enforcer.ask(state([config_map("a", space)], f"set-{space}"))
+        [failed] = (await run.report()).objects
+        assert (failed.outcome, failed.kind, failed.reason) == (pb.OUTCOME_FAILED, "ManifestSet", "Forbidden")
+        assert "no ConfigMaps for you" in failed.message
+
+
+async def test_ages_are_those_of_the_moment_at_which_a_report_is_taken(target: Target, space: str) -> None:
+    async with enforcing(target) as run:
+        run.enforcer.ask(state([config_map("a", space)], f"set-{space}"))
+
+        async def waits() -> bool:
+            return run.enforcer.statistics()["reports"] == 1
+
+        await eventually(waits)
+        run.clock.ahead += 120
+        report = await run.report()
+        assert report.looked_seconds_ago >= 120
+        assert report.enforced_seconds_ago >= 120

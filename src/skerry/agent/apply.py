@@ -1,8 +1,9 @@
 """Desired state in the cluster: applied, pruned, and taken away again.
 
 * Objects are applied by server-side apply under our own manager; a field that somebody else
-  owns is a conflict that is reported, never forced.
-* Namespaces and CRDs come first; what cannot be applied yet waits alone and is tried again.
+  owns is a conflict that is reported with his name, and forced only where the set says so.
+* ``ordering.py`` says what comes first. What a set defines itself is waited for, a moment; what
+  cannot be applied yet waits alone and is tried again.
 * Only what we made is deleted (``objects.py`` says how that is known). What stood there before
   gets our fields while it is in a set, and loses them again when it leaves.
 * What left a set, and all of a removed set, goes in reverse order, each object after the one
@@ -14,21 +15,25 @@
 * An object belongs to one set. A second one that asks for it is told so, and waits until it is free.
 * Doing it again changes nothing: an object that is as asked stays at its revision.
 
+What the cluster says of a refusal is told on without values (``tunnel/telling.py``).
+
 What was applied is remembered first (``memory.py``), so that nothing is forgotten by a crash.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 
+from skerry.agent.conflicts import owners_of, told
 from skerry.agent.discovery import KindMap
 from skerry.agent.drift import Drift
 from skerry.agent.memory import MANAGER, Memories, Memory
 from skerry.agent.objects import (
     Identity,
     bare,
+    changed_by_us,
     identity_of,
-    in_order,
     mark,
     mark_of,
     marked,
@@ -37,11 +42,18 @@ from skerry.agent.objects import (
     result,
     untraced,
 )
+from skerry.agent.ordering import defined, in_order, is_definition
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.machinery.document import loads
 from skerry.machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
+from skerry.tunnel.telling import scrubbed
+
+ESTABLISH_SECONDS = 5.0
+"""How long a set waits for the kinds that it defines itself."""
+ESTABLISH_LOOK_SECONDS = 0.1
+TERMINATING = "NamespaceTerminating"
 
 
 class Applier:
@@ -81,7 +93,7 @@ class Applier:
         report.objects.extend(bad)
         if left and self._drift is not None:
             self._drift.forget(state.set)  # what goes now goes on purpose
-        results = [await self._apply(obj, state) for obj in manifests]
+        results = await self._apply_all(manifests, state)
         report.objects.extend(results)
         asked = zip(map(identity_of, manifests), results, strict=True)
         self._refused[state.set] = {which for which, each in asked if which in new and each.reason == Forbidden.reason}
@@ -125,13 +137,40 @@ class Applier:
         except NotFound:
             return result(which, pb.OUTCOME_PRUNED)
         except ApiError as error:
-            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+            return result(which, pb.OUTCOME_FAILED, error.reason, scrubbed(which.kind, error.message))
         return result(which, pb.OUTCOME_PRUNED, "Left", "it stays as it is, and is not Skerry's any more")
 
     async def _remember(self, before: Memory | None, state: pb.DesiredState, objects: tuple[Identity, ...]) -> None:
         memory = Memory(state.set, state.owner_epoch, state.generation, objects)
         if memory != before:
             await self._memories.remember(memory)
+
+    async def _apply_all(self, manifests: Sequence[Json], state: pb.DesiredState) -> list[pb.ObjectResult]:
+        results: list[pb.ObjectResult] = []
+        awaited = defined(manifests)
+        for obj in manifests:
+            if awaited and results and _defines(results[-1]) and not is_definition(obj):
+                await self._established(awaited)
+                awaited = []
+            results.append(await self._apply(obj, state))
+        return results
+
+    async def _established(self, kinds: Sequence[tuple[str, str]]) -> None:
+        """Wait until the cluster serves kinds, for a moment: what is not served then is reported as waiting."""
+        try:
+            async with asyncio.timeout(ESTABLISH_SECONDS):
+                for api_version, kind in kinds:
+                    while not await self._serves(api_version, kind):  # noqa: ASYNC110 nobody tells us
+                        await asyncio.sleep(ESTABLISH_LOOK_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _serves(self, api_version: str, kind: str) -> bool:
+        try:
+            await self._kinds.ref(api_version, kind)
+        except ApiError:
+            return False
+        return True
 
     async def _apply(self, obj: Json, state: pb.DesiredState) -> pb.ObjectResult:
         which, name = identity_of(obj), state.set
@@ -144,24 +183,29 @@ class Applier:
                 if self._drift is not None and mark(live) == mark_of(name):
                     self._drift.going(name, ref, live)
                 return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it is being deleted, and is made anew when it is gone")
-            if live is not None and mark(live) not in {"", mark_of(name)}:
-                return result(which, pb.OUTCOME_CONFLICT, "OtherSet", "another manifest set made this object and keeps it")
-            adopted = live is not None and live["metadata"].get("uid") in state.adopt and not owned_by(live, MANAGER)
-            if live is not None and state.adopt and not (adopted or mark(live) or owned_by(live, MANAGER)):
-                return result(which, pb.OUTCOME_CONFLICT, "NotAdopted", "another object stands in the place of the one that was adopted")
-            ours = live is None or bool(mark(live)) or adopted
-            after = await self._client.apply(ref, marked(obj, mark_of(name)) if ours else obj, manager=MANAGER)
-        except Conflict as error:
-            return result(which, pb.OUTCOME_CONFLICT, "Conflict", error.message)
-        except NotFound as error:
-            self._kinds.forget(which.api_version)
-            return result(which, pb.OUTCOME_WAITING, "NotFound", error.message)
+            if live is not None and (why := _not_ours_to_apply(live, state)):
+                return result(which, pb.OUTCOME_CONFLICT, *why)
+            ours = live is None or bool(mark(live)) or _adopted(live, state)
+            after, taken = await self._put(ref, marked(obj, mark_of(name)) if ours else obj, take=state.take_conflicts)
         except ApiError as error:
-            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+            if isinstance(error, NotFound):
+                self._kinds.forget(which.api_version)
+            return _refused(which, error)
         if ours and self._drift is not None:
             self._drift.applied(name, ref, after)
-        same = live is not None and live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
-        return result(which, pb.OUTCOME_UNCHANGED if same else pb.OUTCOME_APPLIED)
+        if taken:
+            return result(which, pb.OUTCOME_APPLIED, "Taken", f"taken from other managers: {told(taken)}", taken)
+        return result(which, pb.OUTCOME_APPLIED if changed_by_us(live, after, MANAGER) else pb.OUTCOME_UNCHANGED)
+
+    async def _put(self, ref: Ref, obj: Json, *, take: bool) -> tuple[Json, list[pb.FieldOwner]]:
+        """Apply an object, and take its fields from others if they may be taken; returns it, and from whom they were. Raises ApiError."""
+        try:
+            return await self._client.apply(ref, obj, manager=MANAGER), []
+        except Conflict as error:
+            owners = owners_of(error.causes)
+            if not (take and owners):
+                raise
+            return await self._client.apply(ref, obj, manager=MANAGER, force=True), owners
 
     async def _live(self, ref: Ref, which: Identity) -> Json | None:
         try:
@@ -195,7 +239,7 @@ class Applier:
         except NotFound:
             return result(which, pb.OUTCOME_PRUNED)
         except ApiError as error:
-            return result(which, pb.OUTCOME_FAILED, error.reason, error.message)
+            return result(which, pb.OUTCOME_FAILED, error.reason, scrubbed(which.kind, error.message))
         if self._drift is not None:
             self._drift.going(name, ref, live)
         return result(which, pb.OUTCOME_WAITING, "BeingDeleted", "it has finalizers that are still at work")
@@ -205,6 +249,37 @@ class Applier:
         fields = live["metadata"].get("managedFields") or ()
         if not mark(live) and any(each.get("manager") == MANAGER for each in fields):
             await self._client.apply(ref, bare(which, ref), manager=MANAGER)
+
+
+def _adopted(live: Json, state: pb.DesiredState) -> bool:
+    """Whether an object becomes the set's own with this apply."""
+    return live["metadata"].get("uid") in state.adopt and not owned_by(live, MANAGER)
+
+
+def _not_ours_to_apply(live: Json, state: pb.DesiredState) -> tuple[str, str] | None:
+    """Why an object that is there is nothing for a set, as reason and message; None if it is."""
+    if mark(live) not in {"", mark_of(state.set)}:
+        return "OtherSet", "another manifest set made this object and keeps it"
+    if state.adopt and not (_adopted(live, state) or mark(live) or owned_by(live, MANAGER)):
+        return "NotAdopted", "another object stands in the place of the one that was adopted"
+    return None
+
+
+def _refused(which: Identity, error: ApiError) -> pb.ObjectResult:
+    """What became of an object that could not be applied."""
+    if isinstance(error, Conflict):
+        owners = owners_of(error.causes)
+        words = f"other managers own what the set asks for otherwise: {told(owners)}" if owners else error.message
+        return result(which, pb.OUTCOME_CONFLICT, "Conflict", words, owners)
+    if isinstance(error, NotFound):
+        return result(which, pb.OUTCOME_WAITING, "NotFound", error.message)
+    if any(cause.kind == TERMINATING for cause in error.causes):
+        return result(which, pb.OUTCOME_WAITING, TERMINATING, error.message)
+    return result(which, pb.OUTCOME_FAILED, error.reason, scrubbed(which.kind, error.message))
+
+
+def _defines(last: pb.ObjectResult) -> bool:
+    return last.kind == "CustomResourceDefinition" and last.outcome in {pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED}
 
 
 def _readable(state: pb.DesiredState) -> tuple[list[Json], list[pb.ObjectResult]]:

@@ -5,8 +5,9 @@ command that is repeated (a new session tells everything anew) is answered with 
 costs the cluster nothing. Reports wait here, one per set, until a session takes them, so a
 session that breaks loses none.
 
-A report is told when it says something new, and from time to time so that the far end knows when
-the cluster was last looked at; a set that waits is quiet while it waits.
+A report is told when it says something new (``reports.py``), and from time to time so that the far end
+knows when the cluster was last looked at; a set that waits is quiet while it waits. Ages are written into
+it when it is taken: it may have waited for a session for long.
 
 One queue orders the work: a set is worked on by one worker at a time, and what arrives meanwhile
 is done afterwards. What waits or failed is tried again after a while that grows, and so is what
@@ -21,13 +22,13 @@ from dataclasses import dataclass, field
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
 from skerry.agent.drift import GATHER_SECONDS, Drift, Repairs
-from skerry.agent.objects import Identity, result
+from skerry.agent.reports import Drifted, broken, fitted, said
 from skerry.client.contract import Client
 from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.errors import ApiError
+from skerry.machinery.errors import ApiError, ServiceUnavailable, Timeout
 from skerry.runtime.meters import Meters
 from skerry.runtime.queue import WorkQueue
 from skerry.tunnel import link_pb2 as pb
@@ -53,6 +54,8 @@ class _Wanted:
     enforced_at: float | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.5, limit=MOST_SECONDS_BETWEEN_TRIES, floor=0.2))
     repairs: Repairs = field(default_factory=Repairs)
+    looked_at: float = 0.0
+    drifted: Drifted = field(default_factory=Drifted)
 
 
 class Enforcer:
@@ -66,8 +69,8 @@ class Enforcer:
         self._applier = Applier(client, kinds, self._drift)
         self._wanted: dict[str, _Wanted] = {}
         self._queue = WorkQueue(clock, "desired", meters)
-        self._enforced = self._repairs = 0
-        self._reports: dict[str, pb.DesiredResult] = {}
+        self._enforced = self._repairs = self._drifts = 0
+        self._reports: dict[str, tuple[_Wanted, pb.DesiredResult]] = {}
         self._pulse = pulse
 
     def ask(self, state: pb.DesiredState) -> None:
@@ -77,14 +80,20 @@ class Enforcer:
             if known.report is not None:
                 self._tell(known, known.report)
             return
-        self._wanted[state.set] = _Wanted(state)
+        self._wanted[state.set] = _Wanted(state, drifted=known.drifted if known is not None else Drifted())
         self._queue.add(state.set)
 
     def take_report(self) -> pb.DesiredResult | None:
         """What became of one set and was not taken yet; None if there is nothing."""
         if not self._reports:
             return None
-        return self._reports.pop(next(iter(self._reports)))
+        wanted, report = self._reports.pop(next(iter(self._reports)))
+        now = self._clock.monotonic()
+        report.looked_seconds_ago = int(now - wanted.looked_at)
+        if wanted.enforced_at is not None:
+            report.enforced_seconds_ago = int(now - wanted.enforced_at)
+        wanted.drifted.show(report, now)
+        return fitted(report)
 
     async def run(self) -> None:
         """Enforce until cancelled."""
@@ -96,7 +105,8 @@ class Enforcer:
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
-        counted = {"sets": len(self._wanted), "reports": len(self._reports), "enforced": self._enforced, "repairs": self._repairs}
+        counted = {"sets": len(self._wanted), "reports": len(self._reports), "enforced": self._enforced}
+        counted |= {"repairs": self._repairs, "drifts": self._drifts}
         return {**counted, **self._drift.statistics(), **self._queue.statistics()}
 
     def outcomes(self) -> Counter[int]:
@@ -122,20 +132,25 @@ class Enforcer:
             wanted.repairs.begun()
             try:
                 report = await self._applier.enforce(wanted.state)
+            except (ServiceUnavailable, Timeout) as error:
+                delay = self._queue.failed(name)  # the heartbeat tells that nobody answers
+                log.info("cannot enforce yet", set=name, error=str(error), again_in=round(delay, 1))
             except (ApiError, ValueError) as error:
                 delay = self._queue.failed(name)
-                log.info("cannot enforce yet", set=name, error=str(error), again_in=round(delay, 1))
+                log.warning("cannot remember a set", set=name, error=str(error), again_in=round(delay, 1))
+                reason = error.reason if isinstance(error, ApiError) else "Unreadable"
+                self._report(wanted, broken(wanted.state, reason, f"what the set has applied cannot be kept or read: {error}"))
             except Exception as error:
                 delay = self._queue.failed(name)
                 log.exception("enforcing failed unexpectedly", set=name, again_in=round(delay, 1))
-                self._report(wanted, _broken(wanted.state, error))
+                self._report(wanted, broken(wanted.state, "AgentError", f"{type(error).__name__}; the log of the agent says more"))
             else:
                 self._queue.done(name)
                 self._enforced += 1
                 self._settle(wanted, report)
 
     def _settle(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
-        name = report.set
+        name, now = report.set, self._clock.monotonic()
         if self._wanted.get(name) is not wanted:
             return  # another command came meanwhile, and is next in the queue
         if report.gone or report.refused:
@@ -145,40 +160,23 @@ class Enforcer:
         elif report.refused:
             log.warning("an old command was refused", set=name, reason=report.refused)
         elif all(each.outcome in SETTLED for each in report.objects):
-            wanted.enforced_at = self._clock.monotonic()
+            wanted.enforced_at = now
             wanted.backoff.reset()
             self._queue.add_after(name, ENFORCE_AGAIN_SECONDS)
         else:
             self._queue.add_after(name, wanted.backoff.next())
+        self._drifts += wanted.drifted.count(report, now, first=wanted.report is None)
         self._report(wanted, report)
 
     def _report(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
         before, wanted.report = wanted.report, report
+        wanted.looked_at = self._clock.monotonic()
+        report.drifts = wanted.drifted.total
         quiet = self._clock.monotonic() - wanted.told_at < ENFORCE_AGAIN_SECONDS
-        if before is None or not quiet or _said(before) != _said(report):
+        if before is None or not quiet or said(before) != said(report):
             self._tell(wanted, report)
 
     def _tell(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
         wanted.told_at = self._clock.monotonic()
-        if wanted.enforced_at is not None:
-            report.enforced_seconds_ago = int(wanted.told_at - wanted.enforced_at)
-        self._reports[report.set] = report
+        self._reports[report.set] = wanted, report
         self._pulse.beat()
-
-
-def _said(report: pb.DesiredResult) -> tuple[object, ...]:
-    """What a report says to whoever reads it: whether an object had to be changed to be as asked is the same to him."""
-    objects = tuple(
-        (
-            *(each.api_version, each.kind, each.namespace, each.name, each.reason, each.message),
-            pb.OUTCOME_UNCHANGED if each.outcome == pb.OUTCOME_APPLIED else each.outcome,
-        )
-        for each in report.objects
-    )
-    return report.gone, report.refused, objects
-
-
-def _broken(state: pb.DesiredState, error: Exception) -> pb.DesiredResult:
-    """The report of a set that our own fault keeps from being enforced."""
-    failed = result(Identity("", "ManifestSet", "", state.set), pb.OUTCOME_FAILED, "AgentError", f"{type(error).__name__}: {error}")
-    return pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation, objects=[failed])

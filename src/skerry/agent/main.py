@@ -54,7 +54,7 @@ from skerry.tunnel.session import AgentSession
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
 
-FEATURES = ("heartbeat-ack", "listings", "trust", "detach", "upgrade", "adoption")
+FEATURES = ("heartbeat-ack", "listings", "trust", "detach", "upgrade", "adoption", "results")
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 
 T = TypeVar("T")

@@ -34,6 +34,7 @@ ENFORCER = {
     "repairs": counter(
         "skerry_agent_drift_repairs_total", "How often a ManifestSet was enforced again because somebody had changed its objects."
     ),
+    "drifts": counter("skerry_agent_drifted_objects_total", "Objects of ManifestSets that somebody had changed, and that were put right."),
     "reports": gauge("skerry_agent_reports_waiting", "Reports that wait for the gateway to take them."),
 }
 OUTCOMES = gauge("skerry_agent_objects", "Objects of ManifestSets, by what became of them when they were last enforced.", "outcome")

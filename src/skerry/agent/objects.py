@@ -1,4 +1,4 @@
-"""Objects that a set asks for: which they are, in which order they go, and whose they are. Pure.
+"""Objects that a set asks for: which they are, and whose they are. Pure.
 
 A label says that an object is ours and of which set. It is put on what we made, never on what
 stood there before: only an object with the label of its set is ever deleted. Taking the label
@@ -17,7 +17,7 @@ from skerry.tunnel import link_pb2 as pb
 
 GROUP = "fleet.skerry.dev/"
 LABEL = f"{GROUP}manifest-set"
-FIRST = {"Namespace": 0, "CustomResourceDefinition": 1}
+MOST_TEXT = 4096
 
 
 class Identity(NamedTuple):
@@ -47,11 +47,6 @@ def partly_identified(obj: Json) -> Identity:
     metadata = obj.get("metadata") or {}
     values = obj.get("apiVersion"), obj.get("kind"), metadata.get("namespace"), metadata.get("name")
     return Identity(*(str(each or "") for each in values))
-
-
-def in_order(manifests: Sequence[Json]) -> list[Json]:
-    """Namespaces first, then CRDs, then everything else as it stands."""
-    return sorted(manifests, key=lambda obj: FIRST.get(str(obj.get("kind")), 2))
 
 
 def mark_of(name: str) -> str:
@@ -90,6 +85,26 @@ def untraced(obj: Json, manager: str) -> Json | None:
     return {"metadata": {**body, **({"labels": labels} if labels else {})}}
 
 
+def changed_by_us(live: Json | None, after: Json, manager: str) -> bool:
+    """Whether an apply changed anything: others may have written between the look and the apply, a status above all."""
+    if live is None:
+        return True
+    if live["metadata"].get("resourceVersion") == after["metadata"].get("resourceVersion"):
+        return False
+    return _of(live, manager) != _of(after, manager) or _content(live) != _content(after)
+
+
+def _of(obj: Json, manager: str) -> list[Json]:
+    """What an object says of what a manager has applied, and when."""
+    return [
+        each for each in obj["metadata"].get("managedFields") or () if (each.get("manager"), each.get("operation")) == (manager, "Apply")
+    ]
+
+
+def _content(obj: Json) -> Json:
+    return {name: value for name, value in obj.items() if name not in {"metadata", "status"}}
+
+
 def bare(which: Identity, ref: Ref) -> Json:
     """A manifest that asks for nothing: applying it gives up every field that we own."""
     place = {"namespace": which.namespace} if which.namespace else {}
@@ -97,7 +112,9 @@ def bare(which: Identity, ref: Ref) -> Json:
     return {"apiVersion": version, "kind": which.kind, "metadata": {"name": which.name, **place}}
 
 
-def result(which: Identity, outcome: pb.Outcome, reason: str = "", message: str = "") -> pb.ObjectResult:
+def result(
+    which: Identity, outcome: pb.Outcome, reason: str = "", message: str = "", owners: Sequence[pb.FieldOwner] = ()
+) -> pb.ObjectResult:
     """What became of an object."""
     return pb.ObjectResult(
         api_version=which.api_version,
@@ -106,5 +123,6 @@ def result(which: Identity, outcome: pb.Outcome, reason: str = "", message: str 
         name=which.name,
         outcome=outcome,
         reason=reason,
-        message=message[:4096],
+        message=message[:MOST_TEXT],
+        owners=owners,
     )

@@ -168,7 +168,7 @@ class Resync(_message.Message):
     def __init__(self) -> None: ...
 
 class DesiredState(_message.Message):
-    __slots__ = ("set", "owner_epoch", "generation", "manifests", "remove", "leave", "adopt")
+    __slots__ = ("set", "owner_epoch", "generation", "manifests", "remove", "leave", "adopt", "take_conflicts")
     SET_FIELD_NUMBER: _ClassVar[int]
     OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,7 @@ class DesiredState(_message.Message):
     REMOVE_FIELD_NUMBER: _ClassVar[int]
     LEAVE_FIELD_NUMBER: _ClassVar[int]
     ADOPT_FIELD_NUMBER: _ClassVar[int]
+    TAKE_CONFLICTS_FIELD_NUMBER: _ClassVar[int]
     set: str
     owner_epoch: int
     generation: int
@@ -183,10 +184,11 @@ class DesiredState(_message.Message):
     remove: bool
     leave: bool
     adopt: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ..., leave: _Optional[bool] = ..., adopt: _Optional[_Iterable[str]] = ...) -> None: ...
+    take_conflicts: bool
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., manifests: _Optional[_Iterable[bytes]] = ..., remove: _Optional[bool] = ..., leave: _Optional[bool] = ..., adopt: _Optional[_Iterable[str]] = ..., take_conflicts: _Optional[bool] = ...) -> None: ...
 
 class DesiredResult(_message.Message):
-    __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused", "enforced_seconds_ago")
+    __slots__ = ("set", "owner_epoch", "generation", "objects", "gone", "refused", "enforced_seconds_ago", "looked_seconds_ago", "drifts")
     SET_FIELD_NUMBER: _ClassVar[int]
     OWNER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +196,8 @@ class DesiredResult(_message.Message):
     GONE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     ENFORCED_SECONDS_AGO_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_SECONDS_AGO_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
     set: str
     owner_epoch: int
     generation: int
@@ -201,10 +205,12 @@ class DesiredResult(_message.Message):
     gone: bool
     refused: str
     enforced_seconds_ago: int
-    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[ObjectResult, _Mapping]]] = ..., gone: _Optional[bool] = ..., refused: _Optional[str] = ..., enforced_seconds_ago: _Optional[int] = ...) -> None: ...
+    looked_seconds_ago: int
+    drifts: int
+    def __init__(self, set: _Optional[str] = ..., owner_epoch: _Optional[int] = ..., generation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[ObjectResult, _Mapping]]] = ..., gone: _Optional[bool] = ..., refused: _Optional[str] = ..., enforced_seconds_ago: _Optional[int] = ..., looked_seconds_ago: _Optional[int] = ..., drifts: _Optional[int] = ...) -> None: ...
 
 class ObjectResult(_message.Message):
-    __slots__ = ("api_version", "kind", "namespace", "name", "outcome", "reason", "message")
+    __slots__ = ("api_version", "kind", "namespace", "name", "outcome", "reason", "message", "owners", "drifts", "drifted_seconds_ago")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -212,6 +218,9 @@ class ObjectResult(_message.Message):
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    OWNERS_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    DRIFTED_SECONDS_AGO_FIELD_NUMBER: _ClassVar[int]
     api_version: str
     kind: str
     namespace: str
@@ -219,7 +228,22 @@ class ObjectResult(_message.Message):
     outcome: Outcome
     reason: str
     message: str
-    def __init__(self, api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    owners: _containers.RepeatedCompositeFieldContainer[FieldOwner]
+    drifts: int
+    drifted_seconds_ago: int
+    def __init__(self, api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., owners: _Optional[_Iterable[_Union[FieldOwner, _Mapping]]] = ..., drifts: _Optional[int] = ..., drifted_seconds_ago: _Optional[int] = ...) -> None: ...
+
+class FieldOwner(_message.Message):
+    __slots__ = ("manager", "subresource", "fields", "more")
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    SUBRESOURCE_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    manager: str
+    subresource: str
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    more: int
+    def __init__(self, manager: _Optional[str] = ..., subresource: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class CertificateRequest(_message.Message):
     __slots__ = ("csr",)

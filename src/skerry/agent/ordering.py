@@ -1,0 +1,56 @@
+"""In which order the objects of a set go, and which of them others wait for. Pure.
+
+* Namespaces go first, then definitions (CRDs), then what pods are admitted by: priority classes.
+* Everything else stands as the set has it: who writes a set knows what needs what, and nearly everything in
+  Kubernetes waits for what it needs by itself.
+* What stands between callers and the API goes last: API services, webhooks and admission policies. One that
+  came earlier would refuse the rest of its own set for as long as its server does not run.
+
+What is pruned goes in reverse order, so webhooks go before the servers behind them, custom objects before
+their definitions, and everything before its namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from skerry.machinery.resource import Json
+
+DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
+FIRST = (("", "Namespace"), DEFINITION, ("scheduling.k8s.io", "PriorityClass"))
+LAST = (
+    ("apiregistration.k8s.io", "APIService"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+)
+RANKS = {kind: rank for rank, kind in enumerate((*FIRST, None, *LAST)) if kind is not None}
+
+
+def in_order(manifests: Sequence[Json]) -> list[Json]:
+    """The manifests of a set in the order in which they are applied."""
+    return sorted(manifests, key=lambda obj: RANKS.get(_kind(obj), len(FIRST)))
+
+
+def _kind(obj: Json) -> tuple[str, str]:
+    return str(obj.get("apiVersion") or "").rpartition("/")[0], str(obj.get("kind"))
+
+
+def is_definition(obj: Json) -> bool:
+    """Whether a manifest defines a kind."""
+    return _kind(obj) == DEFINITION
+
+
+def defined(manifests: Iterable[Json]) -> list[tuple[str, str]]:
+    """API versions and kinds that a set asks for and defines itself: there are none before its definitions are established."""
+    known, wanted = set(), dict[tuple[str, str], None]()
+    for obj in manifests:
+        if is_definition(obj):
+            spec = obj.get("spec") or {}
+            known.add((spec.get("group"), (spec.get("names") or {}).get("kind")))
+        elif _kind(obj) in known:
+            wanted[obj["apiVersion"], obj["kind"]] = None
+    return list(wanted)
