@@ -121,6 +121,10 @@ def test_objects_stand_where_their_cluster_stands() -> None:
         assert chain(KEYS[kind], Item(("sv-1", name.replace("p.a.", "self.sv-1.")), 1, b"{}"), groups) == whole[:2]
     assert chain(KEYS["observedobjects"], Item(("sv-1", "x"), 1, seen), groups) == whole
     assert chain("events", Item(("sv-1", "x"), 1, event), groups) == whole
+    for spec in (b'{"manifestSet":"shop","cluster":"p.a"}', b'{"manifestSet":"cluster.p.a"}'):
+        assert chain(KEYS["enforcedobjects"], Item(("sv-1", "shop.x"), 1, b'{"spec":%s}' % spec), groups) == whole
+    site = (ORGANIZATION, Scope("ManagementCluster", "", "sv-1"))
+    assert chain(KEYS["enforcedobjects"], Item(("sv-1", "cluster.p.a.x"), 1, b'{"spec":{"manifestSet":"site"}}'), groups) == site
     assert (key_of("", "events"), key_of("events.k8s.io", "events"), key_of(GROUP, "clusters")) == ("events", "events", CLUSTERS)
     assert chain("secrets", Item(("sv-1", "x"), 1, b"{}"), groups) == (ORGANIZATION, Scope("ManagementCluster", "", "sv-1"))
     shut = (ShutItem(("sv-1", "x"), 1, "no key"), ShutItem(("sv-1", "cluster.p.a"), 1, "no key"))

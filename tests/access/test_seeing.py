@@ -42,6 +42,18 @@ async def test_a_list_shows_what_a_binding_lets_one_see_and_nothing_else(server:
     assert await server.names(ADMIN, "clusters") == ["p.a", "p.b", "p.c", "p.d"]
 
 
+async def test_what_became_of_manifests_is_seen_by_who_sees_their_cluster(server: People) -> None:
+    await fleet(server)
+    await server.grant("cluster.view", "ann", "Cluster", "p.a", "sv-1")
+    await server.grant("managementcluster.view", "bob", "ManagementCluster", "sv-1")
+    for name, spec in (("shop.x", {"manifestSet": "shop", "cluster": "p.a"}), ("site.x", {"manifestSet": "site"})):
+        await server.app.put_latest({(KINDS["enforcedobjects"].key, "sv-1", name): gapped(obj("enforcedobjects", name, spec, "sv-1"))})
+    async with watching(server, "bob", path("enforcedobjects")) as seen:
+        await seen.until(lambda: len(seen.told()) == 2)
+    assert await server.names("ann", "enforcedobjects") == ["shop.x"]
+    assert not await server.can("bob", "update", "enforcedobjects", "sv-1")
+
+
 @pytest.mark.parametrize(
     ("role", "scope", "seen"),
     [

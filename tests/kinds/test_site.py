@@ -250,5 +250,5 @@ def test_names_that_people_type_are_nobody_elses() -> None:
     typed = [name for each in catalogue.ALL for name in (each.plural, each.singular_name, *each.short_names)]
     core = {"events", "event", "ev"}  # served in two groups, as by Kubernetes
     assert sorted(name for name in set(typed) if typed.count(name) > 1 and name not in core) == []
-    inner = {"manifestsets", "observedobjects"}
+    inner = {"enforcedobjects", "manifestsets", "observedobjects"}
     assert {each.plural for each in catalogue.FLEET if not {"fleet", "access", "inventory"} & set(each.categories)} == inner

@@ -36,7 +36,7 @@ class _Place(NamedTuple):
 _CLUSTERS = ("clusters", "managednamespaces", "nodepools")
 _SITE = ("imageregistries", "proxyconfigurations", "trustbundles")
 _FLEET = tuple(sorted((*_CLUSTERS, *_SITE, "clustergroups", "credentials", "managementclusters", "provisioners", "workspaces")))
-_INSIDE = ("clusternamespaces", "clusternodes", "clusterstorageclasses", "clusterworkloads", "observedobjects")
+_INSIDE = ("clusternamespaces", "clusternodes", "clusterstorageclasses", "clusterworkloads", "enforcedobjects", "observedobjects")
 _SEEN = ("clusterclasses", "kubernetesreleases", *_INSIDE)
 
 PLACES: Mapping[str, _Place] = {

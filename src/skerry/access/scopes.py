@@ -1,6 +1,7 @@
 """Where an object stands: the scopes whose bindings hold for it, from itself up to the organization. Pure.
 
-* Organization > ClusterGroup > Cluster > its node pools, managed namespaces, manifest sets, observed objects, inventory and events
+* Organization > ClusterGroup > Cluster > its node pools, managed namespaces, manifest sets, what became of them, observed objects,
+  inventory and events
 * Organization > ManagementCluster > everything in its namespace, clusters too
 * Organization > Workspace > its managed namespaces: these stand in two places
 * Organization > Credential
@@ -28,7 +29,7 @@ Place = tuple[str, str]
 """Namespace and name."""
 
 _KINDS = """
-    apitokens clustergroups clusters credentials managednamespaces managementclusters manifestsets
+    apitokens clustergroups clusters credentials enforcedobjects managednamespaces managementclusters manifestsets
     nodepools observedobjects rolebindings roles users workspaces
     clusternamespaces clusternodes clusterstorageclasses clusterworkloads
 """
@@ -38,7 +39,9 @@ TOKENS, BINDINGS, CLUSTERS, ROLES, NAMESPACES = (
 )
 TOLD = frozenset(KEYS[kind] for kind in ("clusternamespaces", "clusternodes", "clusterstorageclasses", "clusterworkloads"))
 """Kinds whose objects tell what is in a cluster; their names begin with it."""
-DERIVED = TOLD | frozenset((KEYS["nodepools"], KEYS["manifestsets"], KEYS["observedobjects"], NAMESPACES, BINDINGS, "events"))
+DERIVED = TOLD | frozenset(
+    (*(KEYS[kind] for kind in ("enforcedobjects", "manifestsets", "nodepools", "observedobjects")), NAMESPACES, BINDINGS, "events")
+)
 """Kinds whose objects change their scopes when a cluster does."""
 TWINS = {f"{event.NEWER.plural}.{event.NEWER.group}": event.NEWER.key}
 """Kinds whose objects are another kind's, under another name."""
@@ -72,6 +75,8 @@ class _Spec(msgspec.Struct, rename="camel"):
     workspace: str = ""
     scope: _Reference | None = None
     owner: str = ""
+    manifest_set: str = ""
+    cluster: str = ""
 
 
 class _Metadata(msgspec.Struct):
@@ -135,7 +140,10 @@ def _cluster_of(key: str, item: Shown) -> str:
         provisioner, _, rest = item.place[1].partition(".")
         return "" if provisioner == SELF else f"{provisioner}.{rest.partition('.')[0]}"
     if key == KEYS["manifestsets"]:
-        return item.place[1].removeprefix(SET_PREFIX) if item.place[1].startswith(SET_PREFIX) else ""
+        return _of_set(item.place[1])
+    if key == KEYS["enforcedobjects"]:
+        told = _decode(item.value).spec
+        return (told.cluster or _of_set(told.manifest_set)) if told else ""
     if key == KEYS["observedobjects"]:
         seen = _decode(item.value)
         short = ((seen.metadata and seen.metadata.labels) or {}).get(CLUSTER_LABEL, "")
@@ -145,6 +153,11 @@ def _cluster_of(key: str, item: Shown) -> str:
         if about and about.namespace == item.place[0]:
             return {"Cluster": about.name, "NodePool": about.name.rpartition(".")[0]}.get(about.kind, "")
     return ""
+
+
+def _of_set(name: str) -> str:
+    """The cluster that a ManifestSet of a name is about; empty if it is about none."""
+    return name.removeprefix(SET_PREFIX) if name.startswith(SET_PREFIX) else ""
 
 
 def above(scope: Scope, groups: Groups) -> Chain:

@@ -30,10 +30,13 @@ class ClaimTable:
         """What lets a batch be stored only while the newest claim on an agent is of an epoch."""
         return Guard(Key(self._organization, RESOURCE, "", name), epoch)
 
-    async def keep(self, values: Mapping[Place, Gapped | None], route: Route | None) -> None:
-        """Upsert latest values of a session, or of none; None removes one. Raises Outdone if another was claimed, ServiceUnavailable."""
+    async def keep(self, values: Mapping[Place, Gapped | None], route: Route | None) -> int:
+        """Upsert latest values of a session, or of none; None removes one. Returns their last sequence number.
+
+        Raises Outdone if another session was claimed, ServiceUnavailable.
+        """
         with self._guarding():
-            await self._api.put_latest(values, self._guard(route.name, route.epoch) if route else None)
+            return await self._api.put_latest(values, self._guard(route.name, route.epoch) if route else None)
 
     @contextmanager
     def _guarding(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from skerry.client.http import HttpClient
 from skerry.compose.claims import ClaimTable
+from skerry.compose.resultsweep import ResultSweeper
 from skerry.compose.stock import CachedStock, Sweeper
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
@@ -24,6 +25,7 @@ from skerry.gateway.leaving import Leaving
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
 from skerry.gateway.relay import Relays
+from skerry.gateway.results import Results
 from skerry.gateway.routes import Routes
 from skerry.gateway.server import LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
@@ -94,7 +96,8 @@ async def gateway(
     inventory = Inventory(claims.keep, CachedStock(api), subscription, clock)
     sets = Informer(client, MANIFESTSETS)
     subjects = Subjects(Informer(client, MANAGEMENT_CLUSTERS), Informer(client, CLUSTERS, keep=kept))
-    desired = Desired(client, routes, sessions, sets, subjects, clock)
+    results = Results(claims.keep, CachedStock(api), clock)
+    desired = Desired(client, routes, sessions, sets, subjects, results, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
     leaving = Leaving(client, routes, subjects, sets, clock)
@@ -125,6 +128,7 @@ async def gateway(
                     wiring.ending,
                     health.recorder,
                     Sweeper(client, inventory, subjects, clock),
+                    ResultSweeper(client, results, sets, clock),
                 ]
                 for part in (*parts, *((presence,) if presence else ())):
                     owner.spawn(part.run(), f"gateway/{type(part).__name__}")

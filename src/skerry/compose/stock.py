@@ -11,11 +11,12 @@ from skerry.gateway.subjects import Subjects, address
 from skerry.kinds import observedobject
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.errors import ApiError, NotFound
+from skerry.machinery.errors import ApiError, NotFound, ServiceUnavailable
 from skerry.machinery.resource import Json
 from skerry.restapi.server import ApiServer
 
 SOON_SECONDS = 2.0
+SHOWN_SECONDS = 10.0
 
 log = get("compose.stock")
 
@@ -35,6 +36,20 @@ class CachedStock:
     def places(self, key: str) -> Iterable[tuple[str, str]]:
         """See ``Stock``."""
         return list(self._api.parts.feeds.caches[key].rows)
+
+    def begun(self, key: str, namespace: str, begin: str) -> list[Json]:
+        """See ``gateway.results.ResultStock``."""
+        rows = self._api.parts.feeds.caches[key].rows
+        return [rows[place].decode() for place in rows.irange((namespace, begin), (namespace, begin + "\x7f"))]
+
+    async def shows(self, key: str, sequence: int) -> None:
+        """See ``gateway.results.ResultStock``."""
+        feeds = self._api.parts.feeds
+        try:
+            async with asyncio.timeout(SHOWN_SECONDS):
+                await feeds.latest_reached(feeds.caches[key], sequence)
+        except TimeoutError:
+            raise ServiceUnavailable("what was just written cannot be read yet") from None
 
     def observed(self, namespace: str) -> list[Json]:
         """See ``Stock``."""

@@ -9,7 +9,10 @@ The status holds counts and the first failures. It is written when it changes, n
 report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute.
 A report of an older command than the status speaks of never takes it back, nor does one that came in a
 session which is not its agent's newest any more: it is let go, for the newer one reports again. So is
-what an agent says of a set that is another's.
+what an agent says of a set that is another's, or of a command that was never given. What became of each
+object is kept beside the status (``results.py``).
+
+A set always fits into a message to its agent: no object that the door takes is larger than a tenth of one.
 
 A set that adopts objects or is left goes only to an agent that knows how: an older one would take what it
 does not adopt for somebody else's. The wire is safe beside (see ``DesiredState``).
@@ -27,8 +30,9 @@ from typing import NamedTuple
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.conditions import Verdict, condition
+from skerry.gateway.results import Results, trimmed
 from skerry.gateway.routes import Route, Routes
-from skerry.gateway.sessions import Sessions
+from skerry.gateway.sessions import Outdone, Sessions
 from skerry.gateway.subjects import Subjects
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.fullname import FullName
@@ -45,19 +49,31 @@ MANAGER = "skerry-gateway"
 MOST_FAILURES = 10
 FEATURE = "adoption"
 """What an agent says of itself that can adopt objects and leave them."""
-ENFORCED_STEP = timedelta(seconds=60)
+ENFORCED_STEP = DRIFT_STEP = timedelta(seconds=60)
+MOST_SECONDS = 366 * 86400
+"""Nothing that an agent tells of is longer ago."""
 
 
 class Desired:
     """Hands ManifestSets to agents, and writes down what they report."""
 
-    def __init__(self, client: Client, routes: Routes, sessions: Sessions, informer: Informer, subjects: Subjects, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        routes: Routes,
+        sessions: Sessions,
+        informer: Informer,
+        subjects: Subjects,
+        results: Results,
+        clock: Clock,
+    ) -> None:
         """``informer`` follows all ManifestSets."""
         self._client = client
         self._routes = routes
         self._sessions = sessions
         self._informer = informer
         self._subjects = subjects
+        self._results = results
         self._clock = clock
         self._wake: Callable[[str], None] = lambda _: None
         self._reports: dict[str, _Report] = {}
@@ -75,8 +91,8 @@ class Desired:
         """Take what became of a set, from the agent of a full name."""
         key = f"{name.partition('.')[0]}/{result.set}"
         obj, route = self._informer.get(key), self._routes.get(name)
-        if obj is not None and agent_of(obj) == name:
-            self._reports[key] = _Report(route.epoch if route else 0, result)
+        if obj is not None and agent_of(obj) == name and (result.owner_epoch, result.generation) <= _command(obj)[:2]:
+            self._reports[key] = _Report(route, trimmed(obj, result))
             self._wake(key)
 
     async def reconcile(self, key: str) -> None:
@@ -85,11 +101,11 @@ class Desired:
         if obj is None:
             self._reports.pop(key, None)
             self._sent.pop(key, None)
+            await self._results.forget(*key.split("/", 1))
             return
         report = self._reports.get(key)
         if report is not None:
-            if await self._sessions.stands(agent_of(obj), report.session):
-                await self._write(obj, report.result)
+            await self._keep(obj, report)
             if self._reports.get(key) is report:
                 del self._reports[key]
         metadata = obj["metadata"]
@@ -110,6 +126,17 @@ class Desired:
         status = {**before, "conditions": [condition(before, "Applied", verdict, self._clock.now(), obj["metadata"].get("generation", 0))]}
         if status != before:
             await self._patch(obj, {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}, "status")
+
+    async def _keep(self, obj: Json, report: _Report) -> None:
+        """Write down what was reported, if its session is still the newest."""
+        if not await self._sessions.stands(agent_of(obj), report.session):
+            return
+        if not _is_older(obj, report.result) and not report.result.gone:
+            try:
+                await self._results.take(obj, report.route, report.result)
+            except Outdone:
+                return
+        await self._write(obj, report.result)
 
     def _send(self, key: str, obj: Json) -> None:
         route, command = self._routes.get(agent_of(obj)), _command(obj)
@@ -136,6 +163,7 @@ class Desired:
             remove=removing,
             leave=leave,
             adopt=spec.get("adopt") or (),
+            take_conflicts=spec.get("conflicts") == "Take" and not ending,
         )
 
     async def _write(self, obj: Json, report: pb.DesiredResult) -> None:
@@ -180,10 +208,15 @@ def agent_of(obj: Json) -> str:
 
 
 class _Report(NamedTuple):
-    """What was reported, and the epoch of the session in which it was."""
+    """What was reported, and the session in which it was."""
 
-    session: int
+    route: Route | None
     result: pb.DesiredResult
+
+    @property
+    def session(self) -> int:
+        """The epoch of the session."""
+        return self.route.epoch if self.route else 0
 
 
 _Command = tuple[int, int, bool]
@@ -201,13 +234,19 @@ def _command(obj: Json) -> _Command:
     return (obj.get("spec") or {}).get("ownerEpoch", 0), metadata.get("generation", 0), bool(metadata.get("deletionTimestamp"))
 
 
+def _is_older(obj: Json, result: pb.DesiredResult) -> bool:
+    """Whether a report is of an older command than the status speaks of."""
+    before: Json = obj.get("status") or {}
+    return (result.owner_epoch, result.generation) < (before.get("ownerEpoch", 0), before.get("observedGeneration", 0))
+
+
 def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
     """The status after a report (pure)."""
     before: Json = obj.get("status") or {}
     if result.refused:
         verdict = Verdict("False", "Refused", result.refused)
         return {**before, "conditions": [condition(before, "Applied", verdict, now, result.generation)]}
-    if (result.owner_epoch, result.generation) < (before.get("ownerEpoch", 0), before.get("observedGeneration", 0)):
+    if _is_older(obj, result):
         return before
     failures = [each for each in result.objects if each.outcome in FAILED]
     waiting = [each for each in result.objects if each.outcome == pb.OUTCOME_WAITING]
@@ -222,7 +261,9 @@ def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
         "failures": [_failure(each) for each in failures[:MOST_FAILURES]],
         "conditions": [condition(before, "Applied", verdict, now, result.generation)],
     }
-    seen = now - timedelta(seconds=result.enforced_seconds_ago)
+    if drift := _drift(before.get("drift") or {}, result, now):
+        status["drift"] = drift
+    seen = now - timedelta(seconds=min(result.enforced_seconds_ago, MOST_SECONDS))
     enforced = _enforced(before, verdict.status == "True", seen, result.generation)
     return {**status, "lastEnforcedTime": enforced} if enforced else status
 
@@ -234,13 +275,30 @@ FAILED = frozenset((pb.OUTCOME_FAILED, pb.OUTCOME_CONFLICT))
 def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], good: list[pb.ObjectResult]) -> Verdict:
     if failures:
         first = failures[0]
-        place = f"{first.namespace}/{first.name}" if first.namespace else first.name
-        return Verdict("False", first.reason or "ApplyFailed", f"{first.kind} {place}: {first.message}")
+        return Verdict("False", first.reason or "ApplyFailed", f"{first.kind} {_place(first)}: {first.message}")
     if waiting:
         first = waiting[0]
         total = len(waiting) + len(good)
         return Verdict("False", "Waiting", f"{len(waiting)} of {total} objects wait, first {first.kind} {first.name}: {first.message}")
     return Verdict("True", "Applied", f"{len(good)} objects are as asked for")
+
+
+def _drift(before: Json, result: pb.DesiredResult, now: datetime) -> Json:
+    """What is told of drift; it moves at most once a minute, however much somebody undoes."""
+    if result.drifts == before.get("count", 0):
+        return before
+    if before.get("lastTime") and timedelta() <= now - datetime.fromisoformat(before["lastTime"]) < DRIFT_STEP:
+        return before
+    drifted = [each for each in result.objects if each.drifts]
+    if not result.drifts or not drifted:
+        return {**before, "count": result.drifts}
+    last = min(drifted, key=lambda each: each.drifted_seconds_ago)
+    when = now - timedelta(seconds=min(last.drifted_seconds_ago, MOST_SECONDS))
+    return {"count": result.drifts, "lastTime": rfc3339(when), "lastObject": f"{last.kind} {_place(last)}"[:512]}
+
+
+def _place(each: pb.ObjectResult) -> str:
+    return f"{each.namespace}/{each.name}" if each.namespace else each.name
 
 
 def _enforced(before: Json, good: bool, seen: datetime, generation: int) -> str | None:

@@ -51,7 +51,7 @@ class Stock(Protocol):
 class LatestSink(Protocol):
     """Where latest values are kept."""
 
-    def __call__(self, values: Mapping[Place, Gapped | None], route: Route | None, /) -> Awaitable[None]:
+    def __call__(self, values: Mapping[Place, Gapped | None], route: Route | None, /) -> Awaitable[object]:
         """Upsert values; None removes one. Raises Outdone if the session (None: there is none) is not its agent's newest any more."""
         ...
 

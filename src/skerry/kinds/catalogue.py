@@ -16,6 +16,7 @@ from skerry.kinds import (
     clusterworkload,
     configmap,
     credential,
+    enforcedobject,
     event,
     imageregistry,
     kubernetesrelease,
@@ -71,11 +72,14 @@ FLEET: tuple[Resource, ...] = (
     rolebinding.RESOURCE,
     manifestset.RESOURCE,
     observedobject.RESOURCE,
+    enforcedobject.RESOURCE,
     *INVENTORY,
 )
 """Kinds of the fleet."""
 
-MIRRORED = frozenset(each.key for each in (clusterclass.RESOURCE, kubernetesrelease.RESOURCE, observedobject.RESOURCE, *INVENTORY))
+MIRRORED = frozenset(
+    each.key for each in (clusterclass.RESOURCE, kubernetesrelease.RESOURCE, observedobject.RESOURCE, enforcedobject.RESOURCE, *INVENTORY)
+)
 """Kinds that tell what a cluster holds: only Skerry's own components write them."""
 
 ALL: tuple[Resource, ...] = (*CORE, service.RESOURCE, *FLEET)

@@ -5,7 +5,10 @@ it, the gateway hands it to the agent of the management cluster whose namespace 
 of the cluster there that ``spec.cluster`` names. The agent applies the manifests by server-side
 apply, prunes what left the set, and answers per object. The status holds counts and the first
 failures; ``lastEnforcedTime`` says when the far end was last known to be as asked. ``ownerEpoch``
-and ``metadata.generation`` order the commands: an agent refuses to go back.
+and ``metadata.generation`` order the commands: an agent refuses to go back. What became of each object
+stands in an EnforcedObject.
+
+A field that another manager owns is a conflict. ``conflicts: Take`` takes it: for sets that shall have the last word.
 
 Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empty first. A set with
 ``leave`` is let go of instead: its objects stay at the far end as they are.
@@ -13,7 +16,7 @@ Deletion waits for the finalizer ``fleet.skerry.dev/prune``: the far end is empt
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import field
 
@@ -38,6 +41,13 @@ class ManifestSetSpec(Shape):
         ),
     ] = ""
     owner_epoch: Annotated[int, doc("Epoch of the controller that owns the set; an agent refuses a lower one.", ge=0)] = 0
+    conflicts: Annotated[
+        Literal["Refuse", "Take"],
+        doc(
+            "What happens to fields of the manifests that another field manager owns: `Refuse` reports a conflict and leaves the object as"
+            " it is; `Take` takes them, also from whoever changes them later. Objects of another ManifestSet are never taken."
+        ),
+    ] = "Refuse"
     manifests: Annotated[list[dict[str, Any]], doc("The objects, each with apiVersion, kind and metadata.name.")] = []
     adopt: Annotated[
         list[str], doc("Uids of objects that stand at the far end already and become the set's own; other objects in their places do not.")
@@ -56,6 +66,14 @@ class Failure(Shape):
     message: Annotated[str, doc("Why, in a sentence.", max_length=4096)] = ""
 
 
+class Drift(Shape):
+    """What somebody else did to objects of the set, and was put right."""
+
+    count: Annotated[int, doc("How often, since the agent of the cluster began; of several objects at once each counts.")] = 0
+    last_time: Annotated[str, doc("When that was last; it moves at most once a minute.", format="date-time")] = ""
+    last_object: Annotated[str, doc("Which object it was then.")] = ""
+
+
 class ManifestSetStatus(Shape):
     """What the agent reported."""
 
@@ -65,6 +83,7 @@ class ManifestSetStatus(Shape):
     failed: Annotated[int, doc("Objects that are not.")] = 0
     pending: Annotated[int, doc("Objects that wait, for another object or to be gone.")] = 0
     failures: Annotated[list[Failure], doc("The first failures.", maxItems=10)] = []
+    drift: Annotated[Drift, doc("Changes by others that were put right.")] = field(default_factory=Drift)
     last_enforced_time: Annotated[str, doc("When all objects were last known to be as asked.", format="date-time")] = ""
     conditions: Conditions = []
 
@@ -101,6 +120,7 @@ RESOURCE = Resource(
         Column("Applied", ".status.applied", "integer"),
         Column("Failed", ".status.failed", "integer"),
         Column("Pending", ".status.pending", "integer"),
+        Column("Drift", ".status.drift.count", "integer", priority=1),
         Column("Enforced", ".status.lastEnforcedTime", "date"),
         Column("Age", ".metadata.creationTimestamp", "date"),
     ),

@@ -156,13 +156,13 @@ class ApiServer:
         """Answer a path that is no resource with a text, to callers whom a rule allows the path."""
         self.pages[path] = write
 
-    async def put_latest(self, values: Mapping[StoredAt, Gapped | None], guard: Guard | None = None) -> None:
-        """Upsert latest values by (storage key, namespace, name); None removes. For components of this installation. Raises Outdated."""
+    async def put_latest(self, values: Mapping[StoredAt, Gapped | None], guard: Guard | None = None) -> int:
+        """Upsert latest values by (storage key, namespace, name), None removes; returns their last sequence number. Raises Outdated."""
         stored = {
             Key(self.parts.organization, *place): value.head[:-1] + b'"\\u0000"' + value.tail[1:] if value else None
             for place, value in values.items()
         }
-        await self.parts.store.latest_put(stored, guard)
+        return await self.parts.store.latest_put(stored, guard)
 
     async def admit(self, request: Request, asked: list[Attributes]) -> Admitted:
         """Let a caller in at a path that others serve; raises Unauthorized or Forbidden, having said in ``asked`` what is known."""
