@@ -12,7 +12,7 @@ import pytest
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
 from skerry.agent.objects import LABEL, mark_of
-from skerry.agent.ordering import in_order
+from skerry.agent.ordering import in_order, neighbours
 from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.machinery.crd import resources
@@ -209,6 +209,16 @@ def test_what_others_need_goes_first_what_could_refuse_them_last_and_the_rest_st
     kinds = [each["kind"] for each in in_order(objects)]
     assert kinds[:3] == ["Namespace", "CustomResourceDefinition", "PriorityClass"]
     assert kinds[3:] == ["Cluster", "ConfigMap", "Namespace", "APIService", "ValidatingWebhookConfiguration"]
+
+
+def test_objects_go_together_with_a_few_of_their_kind_and_never_past_another_kind() -> None:
+    objects = [*(config_map(f"a{n}", "n") for n in range(5)), cluster("c", "n"), config_map("b", "n")]
+    assert [[each["metadata"]["name"] for each in alike] for alike in neighbours(objects, 3)] == [
+        ["a0", "a1", "a2"],
+        ["a3", "a4"],
+        ["c"],
+        ["b"],
+    ]
 
 
 async def test_a_set_that_defines_its_own_kinds_and_namespace_is_applied_at_once(target: Target, space: str) -> None:

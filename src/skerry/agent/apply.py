@@ -2,8 +2,9 @@
 
 * Objects are applied by server-side apply under our own manager; a field that somebody else
   owns is a conflict that is reported with his name, and forced only where the set says so.
-* ``ordering.py`` says what comes first. What a set defines itself is waited for, a moment; what
-  cannot be applied yet waits alone and is tried again.
+* ``ordering.py`` says what comes first; a few objects of one kind that stand beside each other go
+  together. What a set defines itself is waited for, a moment; what cannot be applied yet waits
+  alone and is tried again.
 * Only what we made is deleted (``objects.py`` says how that is known). What stood there before
   gets our fields while it is in a set, and loses them again when it leaves.
 * What left a set, and all of a removed set, goes in reverse order, each object after the one
@@ -42,14 +43,17 @@ from skerry.agent.objects import (
     result,
     untraced,
 )
-from skerry.agent.ordering import defined, in_order, is_definition
+from skerry.agent.ordering import defined, in_order, is_definition, neighbours
 from skerry.client.contract import Client, PatchKind, Ref
+from skerry.kit.aio import TaskOwner
 from skerry.machinery.document import loads
 from skerry.machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.telling import scrubbed
 
+TOGETHER = 8
+"""How many objects of a set are applied at a time."""
 ESTABLISH_SECONDS = 5.0
 """How long a set waits for the kinds that it defines itself."""
 ESTABLISH_LOOK_SECONDS = 0.1
@@ -148,11 +152,13 @@ class Applier:
     async def _apply_all(self, manifests: Sequence[Json], state: pb.DesiredState) -> list[pb.ObjectResult]:
         results: list[pb.ObjectResult] = []
         awaited = defined(manifests)
-        for obj in manifests:
-            if awaited and results and _defines(results[-1]) and not is_definition(obj):
+        for alike in neighbours(manifests, TOGETHER):
+            if awaited and results and _defines(results[-1]) and not is_definition(alike[0]):
                 await self._established(awaited)
                 awaited = []
-            results.append(await self._apply(obj, state))
+            async with TaskOwner("apply") as owner:
+                under_way = [owner.spawn(self._apply(obj, state), "object") for obj in alike]
+                results.extend([await each for each in under_way])
         return results
 
     async def _established(self, kinds: Sequence[tuple[str, str]]) -> None:

@@ -12,7 +12,8 @@ their definitions, and everything before its namespace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from skerry.machinery.resource import Json
 
@@ -33,6 +34,13 @@ RANKS = {kind: rank for rank, kind in enumerate((*FIRST, None, *LAST)) if kind i
 def in_order(manifests: Sequence[Json]) -> list[Json]:
     """The manifests of a set in the order in which they are applied."""
     return sorted(manifests, key=lambda obj: RANKS.get(_kind(obj), len(FIRST)))
+
+
+def neighbours(ordered: Sequence[Json], most: int) -> Iterator[list[Json]]:
+    """Objects of one kind that stand beside each other, some at a time: one seldom needs another of its own kind."""
+    for _, alike in groupby(ordered, key=_kind):
+        left = list(alike)
+        yield from (left[begin : begin + most] for begin in range(0, len(left), most))
 
 
 def _kind(obj: Json) -> tuple[str, str]:
