@@ -179,3 +179,24 @@ def test_the_page_about_existing_clusters_works_as_a_script(tmp_path: Path) -> N
     assert len(said) == 2
     for words in (*said, "it follows the management cluster", "Warning: the cluster is only observed", "kubectl-client-side-apply"):
         assert words in found, found
+
+
+@pytest.mark.peer("kubernetes")
+def test_the_page_about_manifests_works_as_a_script_on_a_cluster_that_is_attached(tmp_path: Path) -> None:
+    commands = commands_of("howto/enforce-manifests.md")
+    said = [line.partition(' || echo "')[2].rstrip('"') for line in commands if "|| echo" in line]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with Kubernetes(controllers=NAMESPACED) as cluster, running(tmp_path) as server:
+        (tmp_path / "shop.kubeconfig").symlink_to(cluster.kubeconfig)
+        command = [str(SKERRY), "attach", "shop", "--kubeconfig", str(cluster.kubeconfig), "--local"]
+        with (tmp_path / "agent.log").open("wb") as log:
+            agent = subprocess.Popen([*command, "--skerry-kubeconfig", str(server.kubeconfig)], cwd=tmp_path, stdout=log, stderr=log)
+        try:
+            eventually(lambda: "attached.shop" in server.kubectl("get", "clusters", "-n", "attached", ok=False), 60, server.log)
+            found = server.shell("set -euo pipefail\n" + "\n".join(commands), tmp_path)
+        finally:
+            agent.terminate()
+            agent.wait(60)
+    assert len(said) >= 2
+    told = ("shop-base   Theme", "Conflict", '"kubectl-patch"', "(.data.level)", "info", *said)
+    assert [words for words in told if words not in found] == [], found
