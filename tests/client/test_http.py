@@ -330,3 +330,20 @@ async def test_discovery_that_is_forbidden_says_so() -> None:
     async with answering(answer) as url, HttpClient(Connection(url)) as client:
         with pytest.raises(errors.Forbidden):
             await discover(client)
+
+
+async def test_what_a_proxy_refuses_is_told_without_the_password_that_it_was_shown() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, HttpClient(Connection("https://far.example", proxy=f"http://robot:s3cret@127.0.0.1:{port}")) as client:
+        with pytest.raises(errors.ServiceUnavailable, match="the proxy wants other credentials") as caught:
+            await client.raw("GET", "/")
+    assert "s3cret" not in repr(caught.value) + str(caught.value)
+    async with HttpClient(Connection("https://far.example", proxy="http://robot:s3cret@127.0.0.1:1")) as client:
+        with pytest.raises(errors.ServiceUnavailable, match="the proxy does not answer"):
+            await client.raw("GET", "/")

@@ -22,6 +22,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -294,6 +295,11 @@ def _api_errors(server: str) -> Iterator[None]:
         raise Timeout(f"{server} did not answer in time") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise ServiceUnavailable(f"{server} shows a certificate that is not trusted: {error.certificate_error}") from error
+    except aiohttp.ClientHttpProxyError as error:  # its text holds the proxy's address, and with it the password
+        why = "wants other credentials" if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else "does not connect to it"
+        raise ServiceUnavailable(f"{server} cannot be reached: the proxy {why} ({error.status} {error.message})") from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise ServiceUnavailable(f"{server} cannot be reached: the proxy does not answer ({_plainly(error.os_error)})") from None
     except aiohttp.ClientConnectorError as error:
         raise ServiceUnavailable(f"{server} cannot be reached: {_plainly(error.os_error)}") from error
     except (aiohttp.ClientError, OSError) as error:
