@@ -10,6 +10,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ from skerry.kit.clock import Clock, SystemClock
 from skerry.machinery.errors import NotFound
 from skerry.machinery.identity import Attributes, Decision, Rule, User
 from skerry.pki import policy
-from skerry.pki.authority import Authority, make_root
+from skerry.pki.authority import Authority, KeyPair, make_csr, make_root
+from skerry.pki.identity import alternative_names
 from skerry.restapi.contract import Peer, Record
 from skerry.restapi.registry import Registry
 from skerry.restapi.server import ApiServer
@@ -176,6 +179,13 @@ class Fleet:
         await Folder(self.folder / name).store(identity)
         return identities.moved(identity, f"127.0.0.1:{self.wire.port}")
 
+    def ended(self, identity: identities.Identity, days: float) -> identities.Identity:
+        """The same agent with a certificate of the same registration that ended so many days ago."""
+        loaded = KeyPair(identity.certificate, identity.key).load()
+        number = policy.registration_of(alternative_names(loaded[0].extensions))
+        then = self.clock.now() - policy.AGENT.lifetime - timedelta(days=days)
+        return replace(identity, certificate=self.authority.answer_agent(make_csr(loaded[1]), identity.name, then, number))
+
     @asynccontextmanager
     async def agent(
         self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None, clock: Clock | None = None
@@ -253,7 +263,7 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS, ide
         clock=clock,
         version="v1.37.0",
     )
-    authority = Authority(make_root("test root", clock.now()))
+    authority = Authority(make_root("test root", clock.now() - timedelta(days=365)))  # so that what it signed can have ended
     proof = authority.issue(policy.CLIENT, policy.component("controllers"), clock.now(), groups=(policy.COMPONENTS,))
     door = Door(api, host="127.0.0.1", port=0, tls=None, clock=clock, on_stop=api.end_watches)
     async with AsyncExitStack() as stack:
@@ -282,8 +292,9 @@ async def _gated(
     shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1", "localhost"))
     async with gateway(api, client, authority, lambda: shown, proxies, clock, options) as link:
         tokens = OneTimeTokens(client, clock)
-        registration = Registration(tokens, authority, link.address, clock)
-        app = Front(api, proxies, link.relays, registration, Attaching(client, tokens, b"the front door's root", "skerry:test"))
+        registration = Registration(tokens, authority, link.address, clock, link.enrolments)
+        attaching = Attaching(client, tokens, b"the front door's root", "skerry:test")
+        app = Front(api, proxies, link.relays, registration, attaching, link.recovering)
         front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30), upgrades=PROXY_PREFIX)
         async with front.open():
             made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, records)

@@ -36,8 +36,8 @@ class Caller:
     """One request; its body never comes."""
 
     def __init__(self, server: People, at: str, token: str, method: str = "GET") -> None:
-        desk = Registration(None, None, "", SystemClock())  # type: ignore[arg-type] # what is behind this is not reached
-        front = Front(server.app, ProxyCalls(Routes()), None, desk, None)  # type: ignore[arg-type] # nor this
+        desk = Registration(None, None, "", SystemClock(), None)  # type: ignore[arg-type] # what is behind this is not reached
+        front = Front(server.app, ProxyCalls(Routes()), None, desk, None, None)  # type: ignore[arg-type] # nor this
         headers = [(b"authorization", f"Bearer {token}".encode())]
         self._scope = {"type": "http", "method": method, "path": at, "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1)}
         self._front = front

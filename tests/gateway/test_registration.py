@@ -36,7 +36,7 @@ class Desk:
         self.fleet = fleet
         self.clock = VirtualClock(datetime.now(UTC))
         self.tokens = OneTimeTokens(fleet.client, self.clock)
-        self.registration = Registration(self.tokens, fleet.authority, "gateway:8444", self.clock)
+        self.registration = Registration(self.tokens, fleet.authority, "gateway:8444", self.clock, fleet.link.enrolments)
 
     async def token(self, name: str = "sv-1") -> str:
         return (await self.tokens.make(name))[0]
@@ -139,7 +139,8 @@ async def test_a_request_that_cannot_be_signed_does_not_cost_the_token(desk: Des
 async def test_a_store_that_cannot_be_asked_is_said_and_does_not_cost_the_token(desk: Desk) -> None:
     token = await desk.token()
     async with HttpClient(Connection("http://127.0.0.1:1")) as nobody:
-        away = Registration(OneTimeTokens(nobody, desk.clock), desk.fleet.authority, "gateway:8444", desk.clock)
+        tokens = OneTimeTokens(nobody, desk.clock)
+        away = Registration(tokens, desk.fleet.authority, "gateway:8444", desk.clock, desk.fleet.link.enrolments)
         with pytest.raises(ServiceUnavailable):
             await away.register(json.dumps({"token": token, "csr": make_csr(new_key()).decode()}).encode())
     await desk.bring(token)

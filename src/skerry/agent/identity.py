@@ -30,6 +30,10 @@ class Identity:
     gateway: str
     token: str = ""
     """Digest of the one-time token that it was registered with."""
+    server: str = ""
+    """The front door at which it was registered; empty: by a release that did not keep it."""
+    server_ca: bytes = b""
+    """What signs that front door."""
 
     def renewal_due(self, now: datetime) -> bool:
         """Whether it is time for a new certificate."""
@@ -49,7 +53,8 @@ def decoded(text: bytes) -> Identity:
     found = loads(text)
     name = found.get("name") or found["managementCluster"]  # as the first release calls it
     certificate, key, bundle = (found[field].encode() for field in ("certificate", "key", "bundle"))
-    return Identity(name, certificate, key, bundle, found["gateway"], found.get("token", ""))
+    door = found.get("server", ""), found.get("serverCA", "").encode()
+    return Identity(name, certificate, key, bundle, found["gateway"], found.get("token", ""), *door)
 
 
 def encoded(identity: Identity) -> bytes:
@@ -61,6 +66,8 @@ def encoded(identity: Identity) -> bytes:
         "bundle": identity.bundle.decode(),
         "gateway": identity.gateway,
         "token": identity.token,
+        "server": identity.server,
+        "serverCA": identity.server_ca.decode(),
     }
     return dumps(body)
 
@@ -80,15 +87,22 @@ def trusting(identity: Identity, bundle: bytes) -> Identity:
     return replace(identity, bundle=bundle)
 
 
-async def register(server: str, ca: bytes, token: str, proxy: str = "") -> Identity:
-    """Register at the front door, through a proxy if one is named; raises ApiError."""
+async def register(server: str, ca: bytes, token: str, proxy: str = "", proxy_ca: bytes = b"") -> Identity:
+    """Register at the front door, through a proxy if one is named, and trusting ``proxy_ca`` too; raises ApiError."""
     key = new_key()
     csr = make_csr(key).decode()
-    async with HttpClient(Connection(server, ca=ca, proxy=proxy), user_agent="skerry-agent") as client:
+    async with HttpClient(Connection(server, ca=ca + proxy_ca, proxy=proxy), user_agent="skerry-agent") as client:
         answer = await client.raw("POST", "/register/v1/agents", {"token": token, "csr": csr, "agentVersion": version("skerry")})
     if "certificate" not in answer:
         raise ApiError(f"{server} did not answer the registration as a Skerry front door does")
     name = answer.get("name") or answer["managementCluster"]  # as the first release answers
     return Identity(
-        name, answer["certificate"].encode(), key_pem(key), answer["bundle"].encode(), answer["gateway"], digest_of(token.encode())
+        name,
+        answer["certificate"].encode(),
+        key_pem(key),
+        answer["bundle"].encode(),
+        answer["gateway"],
+        digest_of(token.encode()),
+        server,
+        ca,
     )

@@ -8,6 +8,8 @@ not return together.
 An agent whose cluster has left the fleet says so until the gateway lets it go, and for a minute
 at most: a gateway that did not hear it would wait for an agent that never comes back.
 
+A session that does not come about is looked into (``recovery.py``): what can be healed is, the rest is told.
+
 A renewed certificate is stored at once and used with the next connection: a connection that
 stands is never broken for it, nor the calls that run through it.
 """
@@ -16,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skerry.agent import identity as identities
 from skerry.agent import metrics
@@ -34,6 +37,7 @@ from skerry.agent.keeping import ClusterSecret, Folder, Keeper
 from skerry.agent.leaving import leave
 from skerry.agent.probe import EVERY_SECONDS, Probe
 from skerry.agent.proxy import ProxyAgent
+from skerry.agent.recovery import FrontDoor, Recovery
 from skerry.agent.session import LAST_WORD_SECONDS, Gone, Parts, Session
 from skerry.client.connection import Connection
 from skerry.client.contract import Client, Ref
@@ -47,14 +51,15 @@ from skerry.machinery.errors import ApiError, Forbidden, NotFound, ServerTimeout
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
 from skerry.runtime.meters import Meters
 from skerry.tunnel import link_pb2 as pb
-from skerry.tunnel import wire
+from skerry.tunnel import statements, wire
+from skerry.tunnel.places import IDENTIFIES
 from skerry.tunnel.rules import Fence, digest_of
 from skerry.tunnel.session import AgentSession
 
 LONG_SESSION_SECONDS = 30.0
 """A session that lasted this long was a good one: the next is tried without delay."""
 
-FEATURES = ("heartbeat-ack", "listings", "trust", "detach", "upgrade", "adoption", "results")
+FEATURES = ("heartbeat-ack", "listings", "trust", "detach", "upgrade", "adoption", "results", IDENTIFIES)
 NAMESPACES = Ref("", "v1", "namespaces", namespaced=False)
 
 T = TypeVar("T")
@@ -67,7 +72,8 @@ class AgentSettings:
 
     It is kept in ``folder``, or in the cluster itself where that is None. Whatever is dialled, is dialled through ``proxy``, an HTTP
     proxy's URL that may carry a user name and a password. ``metrics_address`` is where the agent shows its metrics, as HOST:PORT;
-    empty: nowhere.
+    empty: nowhere. ``proxy_ca`` signs what a proxy in between shows that inspects TLS: with it the agent proves itself by signed
+    statements, where the site allows it.
     """
 
     target: Connection
@@ -77,6 +83,12 @@ class AgentSettings:
     token: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
     metrics_address: str = ""
+    proxy_ca: bytes = b""
+
+    def door(self, identity: Identity) -> FrontDoor:
+        """The front door of an agent: the one that was named, or the one where it was registered."""
+        server, ca = (self.server, self.server_ca) if self.server else (identity.server, identity.server_ca)
+        return FrontDoor(server, ca, self.proxy, self.proxy_ca)
 
     def keeper(self, client: Client) -> Keeper:
         """What keeps the identity; ``client`` reaches the cluster."""
@@ -90,6 +102,9 @@ class Agent:
         """``client`` reaches the target cluster."""
         self._identity = identity
         self._proxied = settings.proxy
+        self._door = settings.door(identity)
+        self._recovery = Recovery(self._door, clock)
+        self._mute = False
         self._keeper = settings.keeper(client)
         self._unsaved = False
         self._left_at: float | None = None
@@ -115,6 +130,7 @@ class Agent:
             install=self._install,
             keep_trust=self._keep_trust,
             welcomed=self._welcomed,
+            stale=self._stale,
             leave=self._leave,
         )
         self.connected = asyncio.Event()
@@ -128,7 +144,7 @@ class Agent:
             owner.spawn(self._watch_api(), "api")
             try:
                 while True:
-                    began = self._clock.monotonic()
+                    began, sessions = self._clock.monotonic(), self._sessions
                     try:
                         reason = await self._session()
                     except Gone as gone:
@@ -136,6 +152,8 @@ class Agent:
                         if self._left_at is not None:
                             log.info("the cluster has left the fleet", reason=reason)
                             return
+                    except (ApiError, ConnectionError) as error:
+                        reason = str(error)
                     except Exception as error:
                         log.exception("a session failed unexpectedly")
                         reason = str(error)
@@ -145,6 +163,8 @@ class Agent:
                         return
                     if self._clock.monotonic() - began > LONG_SESSION_SECONDS:
                         backoff.reset()
+                    if sessions == self._sessions and await self._recovered(reason):
+                        continue
                     delay = backoff.next()
                     log.info("the session is over", reason=reason, again_in=round(delay, 1))
                     await self._clock.sleep(delay)
@@ -155,10 +175,37 @@ class Agent:
         """One session; returns why it ended."""
         who = self._identity
         if who.expired(self._clock.now()):
-            return "the agent's certificate has expired; register it again with a new token"
-        async with wire.channel(who.gateway, who.bundle, who.certificate, who.key, proxy=self._proxied) as channel:
+            return "the agent's certificate has expired"
+        async with self._stub(who) as stub:
             machine = AgentSession(await self._hello(), self._fence, self._clock.monotonic())
-            return await Session(machine, self._parts, self._clock).run(wire.stub(channel))
+            return await Session(machine, self._parts, self._clock).run(stub)
+
+    @asynccontextmanager
+    async def _stub(self, who: Identity) -> AsyncIterator[Any]:
+        """The client side of the link, which proves who it is in the way that gets through; raises ApiError or ConnectionError."""
+        places = await self._door.link(self._clock) if self._door.proxy_ca else None
+        if places is None or not places.statement_gateway:
+            async with wire.channel(who.gateway, who.bundle, who.certificate, who.key, proxy=self._proxied) as channel:
+                yield wire.stub(channel)
+            return
+        roots = self._door.ca + self._door.proxy_ca
+        async with wire.channel(places.statement_gateway, roots, b"", b"", proxy=self._proxied) as channel:
+            stub = wire.stub(channel)
+            challenge, had_at = await wire.challenge(stub), self._clock.monotonic()
+
+            def prove(purpose: str) -> str:
+                return statements.sign(who.certificate, who.key, purpose, challenge, self._clock.monotonic() - had_at)
+
+            yield wire.Proved(stub, prove)
+
+    async def _recovered(self, reason: str) -> bool:
+        """Look into why a session did not come about; True: the agent goes on as somebody else, at once."""
+        healed = await self._recovery.after(self._identity, reason)
+        if healed is None:
+            return False
+        self._identity, self._unsaved = healed, True
+        await self._save()
+        return True
 
     async def _hello(self) -> pb.Hello:
         hello = pb.Hello(
@@ -172,11 +219,17 @@ class Agent:
             with contextlib.suppress(Forbidden, NotFound):  # only who may report what is in the cluster may look
                 hello.cluster_uid = (await self._client.get(NAMESPACES, "kube-system"))["metadata"]["uid"]
         except ApiError as error:
+            self._problem = error.message
             log.warning("the cluster's API does not answer", error=error.message)
+        self._mute = not hello.kubernetes_version
         return hello
+
+    def _stale(self) -> str:
+        return "the cluster's API answers again, and can say which cluster this is" if self._mute and not self._problem else ""
 
     def _welcomed(self, session: str) -> None:
         self._sessions += 1
+        self._recovery.welcomed()
         log.info("connected", gateway=self._identity.gateway, session=session)
         self.connected.set()
 
@@ -289,7 +342,7 @@ async def _identity(settings: AgentSettings, client: HttpClient, clock: Clock) -
         return known
     if not (settings.server and settings.token):
         raise Unauthorized("this agent has not registered yet: give it --server, --server-ca and --token (see `skerry token`)")
-    register = partial(identities.register, settings.server, settings.server_ca, settings.token, settings.proxy)
+    register = partial(identities.register, settings.server, settings.server_ca, settings.token, settings.proxy, settings.proxy_ca)
     try:
         identity = await _patiently("register", register, clock)
     except Unauthorized:

@@ -61,6 +61,8 @@ class Parts:
     keep_trust: Callable[[bytes], Awaitable[None]]
     """Keeps roots; raises where they cannot be kept."""
     welcomed: Callable[[str], None]
+    stale: Callable[[], str]
+    """Why the session should be begun anew; empty: it need not be."""
     leave: Callable[[], Awaitable[str]]
     """Takes everything away, itself last; returns what kept it from that, empty: the agent ends."""
     said: Counter[str] = field(default_factory=Counter)
@@ -151,6 +153,7 @@ class Session:
     async def _tick(self) -> None:
         while not self._over:
             await self._clock.sleep(self._machine.wait(self._clock.monotonic()))
+            self._over = self._over or self._parts.stale()
             for step in self._machine.tick(self._clock.monotonic(), self._parts.heartbeat()):
                 await self._take(step)
         raise _Over

@@ -25,6 +25,22 @@ Advertise = Annotated[
 GatewayAddress = Annotated[
     str, typer.Option("--gateway-address", help="HOST:PORT that agents are told to dial, where something stands before several servers.")
 ]
+TokenPort = Annotated[
+    int | None,
+    typer.Option(
+        "--agent-token-port",
+        help="Port where agents behind a TLS-inspecting proxy may prove themselves by signed tokens; they may not if left out.",
+        min=0,
+        max=65535,
+    ),
+]
+TokenAddress = Annotated[
+    str, typer.Option("--agent-token-address", help="HOST:PORT that those agents are told to dial, where something stands before it.")
+]
+Grace = Annotated[
+    int,
+    typer.Option("--agent-grace-days", help="Days after its end in which the certificate of an agent that was away is renewed.", min=0),
+]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A further name of the front door, for its certificate.")]
 
 
@@ -57,14 +73,20 @@ def server(  # noqa: PLR0913, PLR0917 every argument is an option
     name: Names = None,
     advertise: Advertise = "",
     gateway_address: GatewayAddress = "",
+    agent_token_port: TokenPort = None,
+    agent_token_address: TokenAddress = "",
+    agent_grace_days: Grace = 90,
     keyring: Keyring = None,
     database: Database = "",
     database_password_file: PasswordFile = None,
     log_level: LogLevel = Level.INFO,
 ) -> None:
     """Run the server, reachable from elsewhere if --host says so."""
-    if gateway_address and not gateway_address.rpartition(":")[2].isdecimal():
-        raise typer.BadParameter("must be HOST:PORT", param_hint="--gateway-address")
+    for option, address in (("--gateway-address", gateway_address), ("--agent-token-address", agent_token_address)):
+        if address and not address.rpartition(":")[2].isdecimal():
+            raise typer.BadParameter("must be HOST:PORT", param_hint=option)
+    if agent_token_address and agent_token_port is None:
+        raise typer.BadParameter("give --agent-token-port too", param_hint="--agent-token-address")
     settings = ServerSettings(
         data.resolve(),
         host,
@@ -76,6 +98,9 @@ def server(  # noqa: PLR0913, PLR0917 every argument is an option
         keyring and keyring.resolve(),
         advertise,
         gateway_address,
+        agent_token_port,
+        agent_token_address,
+        agent_grace_days,
     )
     _serve(settings, log_level, greet=False, sim=False)
 

@@ -78,11 +78,9 @@ async def demonstration(running: Running, settings: ServerSettings, clock: Clock
             await _announce(running.client)
             folder = settings.data / "demo" / "agent"
             keeper = Folder(folder)
-            identity = await keeper.load()
-            if identity is None or identity.expired(clock.now()):
-                token, _ = await OneTimeTokens(running.client, clock).make(NAME)
-                identity = await identities.register(running.address, running.front_ca, token)
-                await keeper.store(identity)
+            token, _ = await OneTimeTokens(running.client, clock).make(NAME)  # the site forgets everything: it is another cluster each time
+            identity = await identities.register(running.address, running.front_ca, token)
+            await keeper.store(identity)
             identity = identities.moved(identity, running.gateway)
             async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("demo") as owner:
                 agent = Agent(identity, AgentSettings(target, folder), client, clock)

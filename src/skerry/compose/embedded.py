@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from skerry.compose.statistics import offer_statistics
 from skerry.gateway.attaching import Attaching
 from skerry.gateway.front import Front
 from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.recovering import Recovering
 from skerry.gateway.registration import OneTimeTokens, Registration
 from skerry.gateway.relay import Relays
 from skerry.gateway.routes import Routes
@@ -141,10 +142,26 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
             await free_shares(client)  # the lock on the database proves that their former holder is gone
         identity = replica(settings.data) if settings.shared else ""
         options = Options(
-            identity=identity, host=_bracketed(settings.host), port=settings.gateway_port, known_as=_bracketed(settings.known_as)
+            identity=identity,
+            host=_bracketed(settings.host),
+            port=settings.gateway_port,
+            known_as=_bracketed(settings.known_as),
+            gateway_address=settings.gateway_address,
+            statement_port=settings.agent_token_port,
+            statement_address=settings.agent_token_address,
+            grace=timedelta(days=settings.agent_grace_days),
         )
         link = await stack.enter_async_context(
-            gateway(api, client, keys.internal, lambda: keys.gateway(clock.now()), front.proxies, clock, options)
+            gateway(
+                api,
+                client,
+                keys.internal,
+                lambda: keys.gateway(clock.now()),
+                front.proxies,
+                clock,
+                options,
+                lambda: keys.front_door(clock.now()),
+            )
         )
         lag, shares = LoopLag(), set[int]()
         parts = {"audit": audit.statistics, "door": door.statistics, "gateway": link.statistics, "loop": lag.statistics}
@@ -165,8 +182,9 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
         tokens = OneTimeTokens(client, clock)
         front.open(
             link.relays,
-            Registration(tokens, keys.internal, settings.gateway_address or link.address, clock),
+            Registration(tokens, keys.internal, settings.gateway_address or link.address, clock, link.enrolments),
             Attaching(client, tokens, keys.external.bundle, settings.agent_image),
+            link.recovering,
         )
         owner = await stack.enter_async_context(TaskOwner("embedded"))
         owner.spawn(collect_in_between(lambda: api.parts.aside.here > 0), "collection")
@@ -238,9 +256,9 @@ class _Front:
         self._api = api
         self._front: Front | None = None
 
-    def open(self, relays: Relays, registration: Registration, attaching: Attaching) -> None:
+    def open(self, relays: Relays, registration: Registration, attaching: Attaching, recovering: Recovering) -> None:
         """Serve the gateway's paths from now on."""
-        self._front = Front(self._api, self.proxies, relays, registration, attaching)
+        self._front = Front(self._api, self.proxies, relays, registration, attaching, recovering)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         app = self._front or self._api

@@ -6,10 +6,12 @@ that whatever a former owner still sends is refused at the far end.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from skerry.client.http import HttpClient
 from skerry.compose.claims import ClaimTable
@@ -19,23 +21,28 @@ from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
 from skerry.gateway.desired import MANIFESTSETS, Desired
+from skerry.gateway.enrolment import Came, Enrolments
 from skerry.gateway.health import Health
 from skerry.gateway.inventory import Inventory
 from skerry.gateway.leaving import Leaving
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCalls
+from skerry.gateway.recovering import Places, Recovering
 from skerry.gateway.relay import Relays
 from skerry.gateway.results import Results
 from skerry.gateway.routes import Routes
-from skerry.gateway.server import LinkServer, Receivers
+from skerry.gateway.server import Admission, LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
+from skerry.gateway.statements import Agent, Statements
 from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
 from skerry.gateway.subscription import subscription
+from skerry.gateway.troubles import Troubles
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
-from skerry.kinds.managementcluster import BUILTIN
+from skerry.kinds.managementcluster import BUILTIN, DUPLICATE
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
+from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair
 from skerry.restapi.server import ApiServer
 from skerry.runtime.controller import Controller, Source
@@ -43,6 +50,7 @@ from skerry.runtime.informer import Informer
 from skerry.runtime.shares import Holding, bury_all, work_on_shares
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
+from skerry.tunnel.places import IDENTIFIES
 from skerry.tunnel.session import HEARTBEAT_SECONDS, MISSED_BEATS
 
 
@@ -58,6 +66,10 @@ class Link:
     statistics: Callable[[], dict[str, int]]
     phases: Callable[[], dict[str, int]]
     """How many management clusters with an agent there are, by phase."""
+    enrolments: Enrolments
+    recovering: Recovering
+    statement_address: str = ""
+    """What agents dial that prove themselves by statements; empty: they may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,14 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 0
     known_as: str = "127.0.0.1"
+    gateway_address: str = ""
+    """What agents are told to dial, where that is something in between."""
+    statement_port: int | None = None
+    """Port for agents that prove themselves by signed statements, because what stands between inspects TLS; None: they may not."""
+    statement_address: str = ""
+    """What those are told to dial, where that is something in between."""
+    grace: timedelta = policy.RENEWAL_GRACE
+    """How long after its end an agent's certificate may still be renewed."""
 
 
 @contextlib.asynccontextmanager
@@ -83,8 +103,11 @@ async def gateway(
     proxies: ProxyCalls,
     clock: Clock,
     options: Options | None = None,
+    outside: Callable[[], KeyPair] | None = None,
 ) -> AsyncIterator[Link]:
     """Run a gateway until the block is left; raises OSError if it cannot listen. ``shown`` is the certificate of the moment.
+
+    ``outside`` is the certificate shown on the port for statements, which whoever trusts the front door must trust.
 
     To other gateways it proves itself by what ``client`` does.
     """
@@ -102,18 +125,29 @@ async def gateway(
     patience = heartbeat_seconds * MISSED_BEATS
     leaving = Leaving(client, routes, subjects, sets, clock)
     health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence, waits_for=leaving.waits_for)
-    wiring = _Wiring(routes, subjects, desired, health, leaving)
+    enrolments, troubles = Enrolments(client), Troubles(client, routes, subjects, clock)
+    statements = Statements(authority, clock)
+    wiring = _Wiring(routes, subjects, desired, health, leaving, enrolments, troubles)
     wiring.listen(sets)
     receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, leaving.heard, wiring.admit)
     servicer = LinkServer(
-        routes, sessions, receivers, proxies, authority, clock, subscription=subscription, heartbeat_seconds=heartbeat_seconds
+        sessions,
+        receivers,
+        proxies,
+        authority,
+        clock,
+        subscription=subscription,
+        heartbeat_seconds=heartbeat_seconds,
+        statements=statements if options.statement_port is not None else None,
     )
 
     def proof() -> tuple[bytes, bytes, bytes]:
         return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
 
     relays = Relays(presence, subjects, proof)
-    async with _listening(servicer, options, shown, authority) as address:
+    async with _listening(servicer, options, shown, authority, outside or shown) as (address, statement_address):
+        places = Places(options.gateway_address or address, (options.statement_address or statement_address) if statement_address else "")
+        recovering = Recovering(statements, enrolments, troubles, authority, clock, places, options.grace)
         if presence is not None:
             presence.address = address
         try:
@@ -126,6 +160,7 @@ async def gateway(
                     wiring.pushing,
                     wiring.judging,
                     wiring.ending,
+                    wiring.telling,
                     health.recorder,
                     Sweeper(client, inventory, subjects, clock),
                     ResultSweeper(client, results, sets, clock),
@@ -139,6 +174,9 @@ async def gateway(
                     health.holders,
                     lambda: {**servicer.statistics(), **relays.statistics()},
                     lambda: _phases(subjects.managements),
+                    enrolments,
+                    recovering,
+                    places.statements,
                 )
         finally:
             routes.end_all()
@@ -148,8 +186,19 @@ async def gateway(
 class _Wiring:
     """Who is woken by what: the controllers of a gateway, and what they hear of agents."""
 
-    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health, leaving: Leaving) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        subjects: Subjects,
+        desired: Desired,
+        health: Health,
+        leaving: Leaving,
+        enrolments: Enrolments,
+        troubles: Troubles,
+    ) -> None:
         self._routes, self._subjects, self._desired, self._health, self._leaving = routes, subjects, desired, health, leaving
+        self._enrolments, self._troubles = enrolments, troubles
+        self.telling: Controller
         self.pushing: Controller
         self.judging: Controller
         self.ending: Controller
@@ -161,15 +210,27 @@ class _Wiring:
         self.judging = Controller("health", [Source(self._subjects.managements), clusters], self._health.reconcile)
         sources = [clusters, Source(self._subjects.managements), Source(sets, self._leaving.concerned)]
         self.ending = Controller("detachment", sources, self._leaving.reconcile)
+        self.telling = Controller("troubles", [Source(self._subjects.managements), clusters], self._troubles.reconcile)
+        self._troubles.listen(self.telling.queue.add)
         self._routes.listen(self._came_or_went)
         self._leaving.listen(self._left)
         self._desired.listen(self.pushing.queue.add)
         self._subjects.listen(self._changed)
 
-    async def admit(self, name: str) -> str:
-        """Why an agent is not let in; empty if it is."""
+    async def admit(self, agent: Agent, hello: pb.Hello) -> Admission:
+        """Whether an agent is let in; a second cluster that comes under its name is told of."""
         await self._subjects.synced()
-        return "" if self._subjects.get(name) else f"there is no {words(name)} here"
+        obj = self._subjects.get(agent.name)
+        if obj is None:
+            return Admission(f"there is no {words(agent.name)} here")
+        came = Came(agent.registration, str(obj["metadata"].get("uid", "")), hello.cluster_uid)
+        record, refusal = await self._enrolments.admit(agent.name, came)
+        if refusal is not None:
+            if refusal.second:
+                self._troubles.tell(agent.name, DUPLICATE, refusal.reason)
+            return Admission(refusal.reason, identity=True)
+        mute = not hello.cluster_uid and not hello.kubernetes_version and IDENTIFIES in hello.features
+        return Admission(held=mute and bool(record.cluster))
 
     def heartbeat(self, name: str, beat: pb.Heartbeat) -> None:
         """An agent lives."""
@@ -182,6 +243,7 @@ class _Wiring:
 
     def _left(self, name: str) -> None:
         self.judging.queue.add(name)
+        self.telling.queue.add(name)
         self.ending.queue.add(name)
 
     def _changed(self, name: str) -> None:
@@ -195,19 +257,29 @@ class _Wiring:
 
 
 @contextlib.asynccontextmanager
-async def _listening(servicer: LinkServer, options: Options, shown: Callable[[], KeyPair], authority: Authority) -> AsyncIterator[str]:
-    """Accept agents and gateways until the block is left; gives the address that they dial. Raises OSError if it cannot listen."""
+async def _listening(
+    servicer: LinkServer, options: Options, shown: Callable[[], KeyPair], authority: Authority, outside: Callable[[], KeyPair]
+) -> AsyncIterator[tuple[str, str]]:
+    """Accept agents and gateways until the block is left; gives the addresses that they dial: with certificates, and with statements.
 
-    def pair() -> tuple[bytes, bytes]:
-        now = shown()
-        return now.certificate, now.key
+    Raises OSError if it cannot listen.
+    """
 
-    server, port = wire.server(servicer, f"{options.host}:{options.port}", pair, lambda: authority.bundle)
-    await server.start()
+    def pair(of: Callable[[], KeyPair]) -> wire.Pair:
+        return lambda: ((now := of()).certificate, now.key)
+
+    server, port = wire.server(servicer, f"{options.host}:{options.port}", pair(shown), lambda: authority.bundle)
+    servers, second = [server], ""
+    if options.statement_port is not None:
+        other, other_port = wire.server(servicer, f"{options.host}:{options.statement_port}", pair(outside), None)
+        servers.append(other)
+        second = f"{options.known_as}:{other_port}"
+    for each in servers:
+        await each.start()
     try:
-        yield f"{options.known_as}:{port}"
+        yield f"{options.known_as}:{port}", second
     finally:
-        await server.stop(grace=1)
+        await asyncio.gather(*(each.stop(grace=1) for each in servers))
 
 
 PHASES = ("Connected", "Deleting", "Disconnected", "Pending")

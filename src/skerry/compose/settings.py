@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from skerry.pki.policy import RENEWAL_GRACE
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -18,7 +20,10 @@ class ServerSettings:
     PostgreSQL database as libpq writes it, which other servers may share; empty for an embedded one. Its password may stand
     in the file ``database_password``; what neither says, the driver takes from where libpq does (PGPASSWORD, PGPASSFILE).
     ``keyring_file`` is where the keys are that encrypt Secrets, by default in the data folder; servers that share a database
-    share it too. ``agent_image`` is the image that clusters run as their agent, where their manifest is not told another.
+    share it too. ``agent_token_port`` is where agents are let in by signed tokens instead of certificates, None: nowhere, and
+    ``agent_token_address`` what those dial if something stands before it. An agent's certificate may still be renewed
+    ``agent_grace_days`` after its end. ``agent_image`` is the image that clusters run as their agent, where their manifest
+    is not told another.
     """
 
     data: Path
@@ -31,6 +36,9 @@ class ServerSettings:
     keyring_file: Path | None = None
     advertise: str = ""
     gateway_address: str = ""
+    agent_token_port: int | None = None
+    agent_token_address: str = ""
+    agent_grace_days: int = RENEWAL_GRACE.days
     agent_image: str = field(default_factory=lambda: f"skerry:{version('skerry')}")
 
     @property
@@ -48,7 +56,11 @@ class ServerSettings:
     @property
     def all_names(self) -> tuple[str, ...]:
         """Every name that this server was told it has, for its certificates."""
-        return tuple(name for name in (*self.names, self.known_as, self.gateway_address.rpartition(":")[0].strip("[]")) if name)
+        return tuple(name for name in (*self.names, self.known_as, *self._in_between) if name)
+
+    @property
+    def _in_between(self) -> tuple[str, ...]:
+        return tuple(address.rpartition(":")[0].strip("[]") for address in (self.gateway_address, self.agent_token_address))
 
     @property
     def shared(self) -> bool:

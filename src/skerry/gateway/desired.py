@@ -140,7 +140,7 @@ class Desired:
 
     def _send(self, key: str, obj: Json) -> None:
         route, command = self._routes.get(agent_of(obj)), _command(obj)
-        if route is None or self._sent.get(key) == (route, command):
+        if route is None or route.held or self._sent.get(key) == (route, command):
             return
         self._sent[key] = (route, command)
         route.send_state(key.partition("/")[2], partial(self._state, key))

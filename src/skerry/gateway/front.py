@@ -17,9 +17,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from skerry.gateway import registration, spdy
+from skerry.gateway import recovering, registration, spdy
 from skerry.gateway.attaching import MANIFESTS, Attaching
 from skerry.gateway.proxy import SWITCHING, WEBSOCKET, CutOff, ProxyCall, ProxyCalls, request_head
+from skerry.gateway.recovering import Recovering
 from skerry.gateway.registration import Registration
 from skerry.gateway.relay import Relays
 from skerry.kinds.fullname import parsed
@@ -43,8 +44,17 @@ log = get("gateway.front")
 class Front:
     """An ASGI application in front of the API's."""
 
-    def __init__(self, api: ApiServer, proxies: ProxyCalls, relays: Relays, register: Registration, attaching: Attaching) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        proxies: ProxyCalls,
+        relays: Relays,
+        register: Registration,
+        attaching: Attaching,
+        recovering: Recovering,
+    ) -> None:
         """``api`` answers every other path, lets callers in, and has the outcome of each request written down."""
+        self._recovering = recovering
         self._api = api
         self._proxies = proxies
         self._relays = relays
@@ -91,6 +101,8 @@ class Front:
             answer = await self._register.register(await request.body())
             asked[0] = asked[0]._replace(name=answer["name"])
             return Response(dumps(answer), code=201)
+        if request.path in {recovering.LINK, recovering.RENEWALS, recovering.TROUBLES_PATH}:
+            return await self._coming_back(request, asked)
         if request.path.startswith(MANIFESTS):
             asked[0] = asked[0]._replace(path=MANIFESTS)  # the rest of it is a secret
             _only(request, "GET", "manifests are fetched with GET")
@@ -104,6 +116,19 @@ class Front:
         called = f"{request.scope.get('scheme', 'https')}://{request.header(b'host')}"
         offer = await self._attaching.offer(request.path.removeprefix(ATTACH_PREFIX), await request.body(), called)
         return Response(dumps(offer), code=201)
+
+    async def _coming_back(self, request: Request, asked: list[Attributes]) -> Response:
+        """Answer an agent that the link does not let in."""
+        if request.path == recovering.LINK:
+            _only(request, "GET", "where the link is, is asked for with GET")
+            return Response(dumps(self._recovering.link()))
+        _only(request, "POST", "agents renew, and tell, with POST")
+        if request.path == recovering.TROUBLES_PATH:
+            asked[0] = asked[0]._replace(name=self._recovering.trouble(await request.body()))
+            return Response(b"{}", code=201)
+        name, answer = await self._recovering.renew(await request.body())
+        asked[0] = asked[0]._replace(name=name)
+        return Response(dumps(answer), code=201)
 
     async def _call(self, request: Request, receive: Receive, send: Send, asked: list[Attributes], request_id: str) -> None:
         upgrade = wanted_protocol(request)

@@ -20,6 +20,7 @@ from skerry.gateway.routes import Routes
 from skerry.gateway.sessions import Sessions
 from skerry.gateway.standing import NOTHING, OURS, Told, next_status, told
 from skerry.gateway.subjects import Subjects, address, connected
+from skerry.kinds.managementcluster import DUPLICATE
 from skerry.kit.clock import Clock
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
@@ -95,9 +96,10 @@ class Health:
                 await self._client.patch(ref, plain, namespace, PatchKind.MERGE, body, subresource="status", manager=MANAGER)
             except NotFound:
                 return None
-            for each in changed(obj.get("status"), status, OURS):
+            for each in changed(obj.get("status"), status, (*OURS, DUPLICATE)):
                 if each["reason"] != "NeverConnected":
-                    self.recorder.tell(obj, each["reason"], each["message"], warning=each["status"] != "True")
+                    warning = (each["status"] == "True") == (each["type"] == DUPLICATE)
+                    self.recorder.tell(obj, each["reason"], each["message"], warning=warning)
         return None
 
     def holders(self) -> dict[str, int]:

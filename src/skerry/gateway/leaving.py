@@ -124,6 +124,8 @@ class Leaving:
         problem = self._left.get(name)
         if problem == "":
             return ""
+        if route.held:
+            return "its agent to say which cluster it is in"
         if FEATURE not in route.hello.features:
             old = f"its agent, which is of release {route.hello.agent_version} and cannot remove itself"
             return f"{old}: update it, or use `skerry detach --kubeconfig`"

@@ -138,8 +138,9 @@ def _rights(feature: Feature, *, management: bool) -> list[Json]:
 
 
 def _going() -> list[Json]:
-    """The right to let what stands in no namespace go with the namespace."""
+    """The right to let what stands in no namespace go with the namespace, and to tell one cluster from another."""
     rules = [
+        _rule("", ["namespaces"], ["get"], ["kube-system"]),
         _rule(RBAC, ["clusterroles"], ["get", "patch"], ROLES),
         _rule(RBAC, ["clusterrolebindings"], ["get", "patch"], BINDINGS),
     ]

@@ -194,6 +194,8 @@ class ProxyCalls:
         route = self.routes.get(agent)
         if route is None:
             raise ServiceUnavailable(f"the agent of {words(agent)} is not connected", retry_after=5)
+        if route.held:
+            raise ServiceUnavailable(f"the agent of {words(agent)} cannot say yet which cluster it is in", retry_after=15)
         if head.upgrade and FEATURE not in route.hello.features:
             release = route.hello.agent_version or "of an older release"
             raise NotCarried(f"the agent of {words(agent)} ({release}) carries no exec, attach or port-forward yet: update it")

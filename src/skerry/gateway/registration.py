@@ -24,12 +24,13 @@ from typing import Literal, NamedTuple
 
 from skerry.access.tokens import digest
 from skerry.client.contract import Client, Ref
+from skerry.gateway.enrolment import Enrolments
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import parsed
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.document import dumps, loads
-from skerry.machinery.errors import BadRequest, Conflict, NotFound, RequestEntityTooLarge, Unauthorized
+from skerry.machinery.errors import ApiError, BadRequest, Conflict, NotFound, RequestEntityTooLarge, Unauthorized
 from skerry.machinery.reading import parse
 from skerry.machinery.resource import Json
 from skerry.pki.authority import Authority, PkiError
@@ -127,8 +128,9 @@ class OneTimeTokens:
 class Registration:
     """Turns tokens into certificates."""
 
-    def __init__(self, tokens: OneTimeTokens, authority: Authority, gateway: str, clock: Clock) -> None:
+    def __init__(self, tokens: OneTimeTokens, authority: Authority, gateway: str, clock: Clock, enrolments: Enrolments) -> None:
         """``gateway`` is the address that agents are told to dial."""
+        self._enrolments = enrolments
         self._tokens = tokens
         self._authority = authority
         self._gateway = gateway
@@ -143,10 +145,12 @@ class Registration:
             raise BadRequest('a registration is {"token": "…", "csr": "…PEM…"}')
         held = await self._tokens.find(value["token"], "agent")
         try:
-            certificate = self._authority.answer_agent(value["csr"].encode(), held.name, self._clock.now())
+            self._authority.answer_agent(value["csr"].encode(), held.name, self._clock.now())
         except PkiError as error:
             raise BadRequest(str(error)) from error
         await self._tokens.use_up(held)
+        number = await self._number(held.name)
+        certificate = self._authority.answer_agent(value["csr"].encode(), held.name, self._clock.now(), number)
         log.info("registered an agent", agent=held.name, version=str(value.get("agentVersion", ""))[:64])
         return {
             "name": held.name,
@@ -155,6 +159,15 @@ class Registration:
             "bundle": self._authority.bundle.decode(),
             "gateway": self._gateway,
         }
+
+    async def _number(self, name: str) -> int:
+        """The number of a registration whose token is spent: that it cannot be written down now does not undo it."""
+        now = self._clock.now()
+        try:
+            return await self._enrolments.issue(name, now)
+        except ApiError as error:
+            log.warning("a registration could not be recorded; it is when its agent comes", agent=name, error=error.message)
+            return round(now.timestamp() * 1000)
 
 
 def _refused() -> Unauthorized:

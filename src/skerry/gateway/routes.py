@@ -36,6 +36,8 @@ class Route:
     """Digest of the roots that the agent trusts, as far as it acknowledged them."""
     epoch: int = 0
     """Orders the sessions of one agent, over all gateways; 0: it was not claimed yet."""
+    held: bool = False
+    """Gets no orders: it is not known which cluster this is."""
     ended: bool = False
     reason: str = ""
     """Why it was ended from here."""

@@ -1,7 +1,8 @@
 """The gateway's end of the link: accepts agents and hands what they say to who decides on it.
 
 The rules of a session are a machine in ``tunnel/session.py``; here its steps are taken. Identity
-comes from the certificate alone, and is asked for again with every stream.
+comes from the certificate alone, and is asked for again with every stream: from the handshake, or, on the port for agents whose
+handshake ends at a proxy, from a statement that its key has signed (``statements.py``).
 
 A session counts once its agent has answered the welcome and is claimed (``sessions.py``): from
 then on it gets orders, and what it says is heard. Reports that come earlier are let go; the agent
@@ -17,17 +18,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
 from skerry.gateway.proxy import ProxyCall, ProxyCalls
-from skerry.gateway.routes import Route, Routes
+from skerry.gateway.routes import Route
 from skerry.gateway.sessions import SUPERSEDED, Outdone, Sessions
+from skerry.gateway.statements import Agent, Statements, agent_of
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
-from skerry.machinery.errors import NotCarried, ServiceUnavailable
+from skerry.machinery.errors import NotCarried, ServiceUnavailable, Unauthorized
 from skerry.pki import policy
 from skerry.pki.authority import Authority, PkiError
 from skerry.pki.identity import identity
@@ -49,17 +51,29 @@ from skerry.tunnel.session import (
     Tell,
     Trusts,
 )
+from skerry.tunnel.statements import CHALLENGE, CONTROL, METADATA, PROXY
 from skerry.tunnel.wire import peer_certificate
 
-Admit = Callable[[str], Awaitable[str]]
-"""Why an agent is not let in, by its full name; empty if it is."""
+
+class Admission(NamedTuple):
+    """Whether an agent is let in."""
+
+    refusal: str = ""
+    """Why it is not; empty if it is."""
+    identity: bool = False
+    """Whether that is because of who it is."""
+    held: bool = False
+    """It is let in, but gets no orders in this session: it could not say which cluster it is in."""
+
+
+Admit = Callable[[Agent, pb.Hello], Awaitable[Admission]]
 
 log = get("gateway.server")
 
 
-async def everybody(name: str) -> str:  # noqa: ARG001 an Admit that looks at nothing
+async def everybody(agent: Agent, hello: pb.Hello) -> Admission:  # noqa: ARG001 an Admit that looks at nothing
     """Let in whoever has an agent's certificate."""
-    return ""
+    return Admission()
 
 
 def nobody_left(name: str, problem: str) -> None:
@@ -84,7 +98,6 @@ class LinkServer:
 
     def __init__(
         self,
-        routes: Routes,
         sessions: Sessions,
         receivers: Receivers,
         proxies: ProxyCalls,
@@ -93,9 +106,14 @@ class LinkServer:
         *,
         subscription: Callable[[str], pb.Subscribe],
         heartbeat_seconds: int = HEARTBEAT_SECONDS,
+        statements: Statements | None = None,
     ) -> None:
-        """``subscription`` names the kinds that an agent reports, by its full name."""
-        self._routes = routes
+        """``subscription`` names the kinds that an agent reports, by its full name.
+
+        ``statements`` are how agents prove themselves that show no certificate, None: not at all.
+        """
+        self._statements = statements
+        self._routes = proxies.routes
         self._claims = sessions
         self._receivers = receivers
         self._proxies = proxies
@@ -118,14 +136,15 @@ class LinkServer:
 
     async def Control(self, requests: AsyncIterator[pb.ControlRequest], context: Any) -> AsyncIterator[pb.ControlResponse]:  # noqa: N802 gRPC's name
         """One agent's session."""
-        proved = _agent_name(context)
+        agent = await self._proved(context, CONTROL)
+        proved = agent.name if agent else None
         route = Route(proved or "", pb.Hello())
         welcome = pb.Welcome(session=route.session, heartbeat_seconds=self._heartbeat)
         bundle = self._authority.bundle
         machine = GatewaySession(proved, welcome, self._subscription(proved or ""), bundle, self._clock.monotonic())
         try:
             async with TaskOwner(f"session-{proved}") as owner:
-                talk = _Talk(machine, route, owner, bundle)
+                talk = _Talk(machine, route, owner, bundle, agent)
                 owner.spawn(self._hear(talk, requests), "hear")
                 self._start_ticking(talk)
                 while (message := await route.next()) is not None:
@@ -187,7 +206,7 @@ class LinkServer:
             case Left(problem) if self._routes.current(talk.route):
                 self._receivers.left(name, problem)
             case Sign(csr):
-                talk.route.send(self._signed(name, csr))
+                talk.route.send(self._signed(name, csr, talk.agent.registration if talk.agent else 0))
             case Trusts(digest):
                 talk.route.trusts = digest
             case Refused() | Over():
@@ -196,12 +215,13 @@ class LinkServer:
                 talk.route.end()
 
     async def _join(self, talk: _Talk, hello: pb.Hello) -> None:
-        refusal = await self._receivers.admit(talk.route.name)
-        if refusal:
-            await self._do(talk, Refused(refusal))
+        assert talk.agent is not None  # noqa: S101 nobody else joins
+        admission = await self._receivers.admit(talk.agent, hello)
+        if admission.refusal:
+            await self._do(talk, Refused(admission.refusal, admission.identity))
             return
         self._start_ticking(talk)
-        talk.route.hello = hello
+        talk.route.hello, talk.route.held = hello, admission.held
         talk.before = await self._claims.newest(talk.route.name)
 
     async def _counts(self, talk: _Talk) -> bool:
@@ -216,9 +236,9 @@ class LinkServer:
             log.info("an agent connected", agent=route.name, session=route.session, version=route.hello.agent_version)
         return self._routes.current(route)
 
-    def _signed(self, name: str, csr: bytes) -> pb.ControlResponse:
+    def _signed(self, name: str, csr: bytes, registration: int) -> pb.ControlResponse:
         try:
-            certificate = self._authority.answer_agent(csr, name, self._clock.now())
+            certificate = self._authority.answer_agent(csr, name, self._clock.now(), registration)
         except PkiError as error:
             log.warning("a renewal was refused", agent=name, error=str(error))
             return pb.ControlResponse(certificate_refused=pb.CertificateRefused(reason=str(error)))
@@ -226,9 +246,9 @@ class LinkServer:
 
     async def Proxy(self, requests: AsyncIterator[pb.ProxyRequest], context: Any) -> AsyncIterator[pb.ProxyResponse]:  # noqa: N802 gRPC's name
         """The stream of one proxied call."""
-        proved = _agent_name(context)
+        agent = await self._proved(context, PROXY)
         first = await anext(aiter(requests), None)
-        call = self._proxies.claim(proved, first.opened.call) if proved and first is not None else None
+        call = self._proxies.claim(agent.name, first.opened.call) if agent and first is not None else None
         if call is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such call")
             return
@@ -256,6 +276,21 @@ class LinkServer:
         finally:
             call.finish()
 
+    async def _proved(self, context: Any, purpose: str) -> Agent | None:
+        """Who is at the other end; None if it is no agent. Ends the stream of one that can prove itself by a statement, and has not."""
+        certificate = peer_certificate(context)
+        if certificate:
+            return agent_of(certificate)
+        if self._statements is None:
+            return None
+        said = dict(context.invocation_metadata() or ()).get(METADATA)
+        try:
+            return self._statements.judge(said if isinstance(said, str) else "", purpose).agent
+        except Unauthorized as error:
+            challenge = ((CHALLENGE, self._statements.challenge()),)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message, trailing_metadata=challenge)
+            raise
+
     def _is_gateway(self, context: Any) -> bool:
         certificate = peer_certificate(context)
         holder = identity(certificate) if certificate else None
@@ -282,16 +317,10 @@ class _Talk:
     owner: TaskOwner
     bundle: bytes
     """The roots that the agent is told of when it is welcomed."""
+    agent: Agent | None
+    """Who has proved himself."""
     before: int = 0
     """The newest claim on the agent before it was welcomed."""
     ticking: asyncio.Task[None] | None = None
     reason: str = ""
     refused: Refused | None = None
-
-
-def _agent_name(context: Any) -> str | None:
-    certificate = peer_certificate(context)
-    if not certificate:
-        return None
-    holder = identity(certificate)
-    return policy.agent_of(holder.common_name, holder.organizations, holder.names)

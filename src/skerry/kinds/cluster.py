@@ -21,7 +21,7 @@ from msgspec import field
 
 from skerry.kinds import pem
 from skerry.kinds.common import GROUP, VERSION, Component, Conditions, Counts, Metadata, Shape, Variable
-from skerry.kinds.managementcluster import BUILTIN, Agent, Health
+from skerry.kinds.managementcluster import BUILTIN, Agent, Health, Trouble
 from skerry.kinds.places import proxy_causes, registry_problem, told
 from skerry.kinds.rules import bad, immutable, missing, path_name, path_rule
 from skerry.kinds.shape import LABEL, doc, structural
@@ -137,6 +137,7 @@ class ClusterStatus(Shape):
     endpoint: Annotated[Endpoint | None, doc("Where the cluster's API answers.")] = None
     health: Annotated[Health | None, doc("How its agent finds it, in one word; the condition Healthy says why.")] = None
     agent: Annotated[Agent | None, doc("Its agent, if it has one of its own.")] = None
+    trouble: Annotated[Trouble | None, doc("What keeps its agent away, where that is known.")] = None
     control_plane: Annotated[Counts | None, doc("Control plane machines.")] = None
     workers: Annotated[Counts | None, doc("Worker machines of all node pools.")] = None
     last_enforced_time: Annotated[str, doc("When what is asked for was last enforced at the far end.", format="date-time")] = ""

@@ -46,6 +46,19 @@ class Agent(Shape):
     gateway: Annotated[str, doc("The gateway that holds the session, where there may be several.")] = ""
 
 
+DUPLICATE = "DuplicateAgent"
+TROUBLES = ("TLSIntercepted", "ClockSkew")
+"""What an agent can say that keeps it away."""
+
+
+class Trouble(Shape):
+    """What keeps an agent away, or is wrong with it, as it was last told."""
+
+    reason: Annotated[str, doc("One word for programs.")] = ""
+    message: Annotated[str, doc("A sentence for people.")] = ""
+    last_seen: Annotated[str, doc("When it was last told; it is over when nobody tells it any more.", format="date-time")] = ""
+
+
 class ManagementClusterStatus(Shape):
     """What was seen."""
 
@@ -57,6 +70,7 @@ class ManagementClusterStatus(Shape):
     health: Annotated[Health | None, doc("How it is, in one word; the condition Healthy says why.")] = None
     kubernetes_version: Annotated[str, doc("Version of its API server.")] = ""
     agent: Annotated[Agent | None, doc("Its agent.")] = None
+    trouble: Annotated[Trouble | None, doc("What keeps its agent away, where that is known.")] = None
     conditions: Conditions = []
 
 

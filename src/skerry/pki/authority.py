@@ -100,10 +100,18 @@ class Authority:
         certificate = self._leaf(profile, Subject(common, tuple(groups)), now, key.public_key(), hosts)
         return KeyPair(_pem(certificate), key_pem(key))
 
-    def answer_agent(self, csr: bytes, agent: str, now: datetime) -> bytes:
-        """Certify the key of an agent, by the full name of what it speaks for; as :meth:`answer`."""
-        name, uri = policy.agent(agent), policy.agent_uri(agent)
-        return self.answer(csr, policy.AGENT, name, now, groups=(policy.AGENTS,), names=(uri,))
+    def answer_agent(self, csr: bytes, agent: str, now: datetime, registration: int = 0) -> bytes:
+        """Certify the key of an agent, by the full name of what it speaks for and the number of its registration; as :meth:`answer`."""
+        names = (policy.agent_uri(agent), *((policy.registration_uri(registration),) if registration else ()))
+        return self.answer(csr, policy.AGENT, policy.agent(agent), now, groups=(policy.AGENTS,), names=names)
+
+    def signed(self, certificate: x509.Certificate) -> bool:
+        """Whether a certificate was signed by this root; its time is another question."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
     def answer(
         self, csr: bytes, profile: Profile, common: str, now: datetime, *, groups: Sequence[str] = (), names: Sequence[str] = ()

@@ -5,7 +5,9 @@ administrator, the gateway. The *external* one signs what the front door shows t
 Terraform and agents. Both sign leaves directly; neither signs another authority.
 
 * A certificate lives as long as its profile says, and never longer than its issuer.
-* It begins a little in the past, because the clocks of sites differ.
+* It begins a day in the past, because the clocks of sites differ, and are often wrong by whole hours.
+* An agent's says by which registration it came to be, and so does every one that follows it.
+* One of an agent may be renewed for a while after its end, by whoever holds its key.
 * It is renewed once ``renew_before`` of its end is reached; a life cut short by its issuer is
   renewed in its last third.
 * It is renewed at once when it is not what would be issued today: another issuer, another
@@ -34,12 +36,16 @@ AGENTS = "skerry:agents"
 COMPONENT_PREFIX = "skerry:component:"
 AGENT_PREFIX = "skerry:agent:"
 AGENT_URI = "urn:skerry:agent:"
+REGISTRATION_URI = "urn:skerry:registration:"
 
 COMMON_NAME_LIMIT = 64
 """Characters that X.509 allows in a common name (``ub-common-name``)."""
 
-BACKDATE = timedelta(minutes=5)
+BACKDATE = timedelta(days=1)
 """How far a certificate begins in the past."""
+
+RENEWAL_GRACE = timedelta(days=90)
+"""How long after its end an agent's certificate can still be renewed, where nobody says otherwise."""
 
 _PART = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL = re.compile(rf"{_PART}\Z")
@@ -104,6 +110,22 @@ def agent_of(common: str, groups: Sequence[str], names: Sequence[str]) -> str | 
         if AGENTS in groups and _FULL_NAME.match(name) and agent(name) == common:
             return name
     return None
+
+
+def registration_uri(number: int) -> str:
+    """The further name by which an agent's certificate says to which registration it goes back."""
+    return f"{REGISTRATION_URI}{number}"
+
+
+def registration_of(names: Sequence[str]) -> int:
+    """The number of the registration that an agent's certificate goes back to; 0: it is of a release that did not number them."""
+    told = [name.removeprefix(f"URI:{REGISTRATION_URI}") for name in names if name.startswith(f"URI:{REGISTRATION_URI}")]
+    return int(told[0]) if len(told) == 1 and told[0].isascii() and told[0].isdecimal() else 0
+
+
+def may_follow(not_after: datetime, grace: timedelta, now: datetime) -> bool:
+    """Whether a certificate may be renewed by its key alone: it is within its time, or ended less than ``grace`` ago."""
+    return now < not_after + grace
 
 
 def _common_name(prefix: str, name: str, allowed: re.Pattern[str] = _LABEL) -> str:

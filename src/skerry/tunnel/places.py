@@ -29,3 +29,6 @@ def role_of(feature: Feature) -> str:
 ROLES = (*(role_of(feature) for feature in FEATURES if feature != "administrators"), DETACH)
 BINDINGS = (*(role_of(feature) for feature in FEATURES), DETACH)
 """Every ClusterRole and ClusterRoleBinding that may stand there: nothing else of ours is outside the namespace."""
+
+IDENTIFIES = "identifies"
+"""What an agent says in its Hello that begins anew once it knows in which cluster it is, where it could not say so at first."""

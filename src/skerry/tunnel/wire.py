@@ -7,8 +7,9 @@ Keep-alive pings find a dead path sooner than TCP does.
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from skerry.tunnel import link_pb2_grpc
+from skerry.tunnel.statements import CHALLENGE, CONTROL, METADATA, PROXY
 
 MOST_MESSAGE_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -38,14 +40,17 @@ Roots = Callable[[], bytes]
 """Reads the roots that agents' certificates may come from, PEM."""
 
 
-def server(servicer: Any, address: str, pair: Pair, roots: Roots) -> tuple[grpc.aio.Server, int]:
-    """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen."""
+def server(servicer: Any, address: str, pair: Pair, roots: Roots | None) -> tuple[grpc.aio.Server, int]:
+    """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen.
+
+    Without ``roots`` nobody shows a certificate: the servicer sees to it that everybody proves himself otherwise.
+    """
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         certificate, key = pair()
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots())
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots() if roots else None)
 
-    credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
+    credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=roots is not None)
     made = grpc.aio.server(options=LIMITS)
     link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
     try:
@@ -71,9 +76,11 @@ def channel(address: str, roots: bytes, certificate: bytes, key: bytes, *, name:
     """Make a channel to a gateway; its certificate must hold ``name``, if one is given, in place of the address's own.
 
     ``proxy`` is the URL of an HTTP proxy (``http://user:password@host:port``) that connects to it; what the environment says of
-    proxies does not count.
+    proxies does not count. An empty ``certificate``: none is shown.
     """
-    credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=certificate)
+    if proxy:
+        os.environ["no_grpc_proxy"] = " "  # noqa: SIM112 so gRPC calls it; else it heeds no_proxy, and dials past the proxy that it was told
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key or None, certificate_chain=certificate or None)
     override = [("grpc.ssl_target_name_override", name)] if name else []
     through = [("grpc.http_proxy", proxy)] if proxy else [("grpc.enable_http_proxy", 0)]
     return grpc.aio.secure_channel(address, credentials, options=[*LIMITS, *override, *through])
@@ -82,6 +89,47 @@ def channel(address: str, roots: bytes, certificate: bytes, key: bytes, *, name:
 def stub(of: grpc.aio.Channel) -> Any:
     """The client side of the service."""
     return link_pb2_grpc.LinkServiceStub(of)  # type: ignore[no-untyped-call] # generated
+
+
+Prove = Callable[[str], str]
+"""Makes a statement for a purpose."""
+
+
+class Proved:
+    """The client side of the service where every stream proves itself by a statement."""
+
+    def __init__(self, of: Any, prove: Prove) -> None:
+        """``of`` is a stub."""
+        self._of = of
+        self._prove = prove
+
+    def Control(self, messages: AsyncIterator[Any]) -> Any:  # noqa: N802 gRPC's name
+        """Open the session."""
+        return self._of.Control(messages, metadata=((METADATA, self._prove(CONTROL)),))
+
+    def Proxy(self, messages: AsyncIterator[Any]) -> Any:  # noqa: N802 gRPC's name
+        """Open the stream of a proxied call."""
+        return self._of.Proxy(messages, metadata=((METADATA, self._prove(PROXY)),))
+
+
+async def challenge(of: Any) -> str:
+    """Draw a challenge from the gateway at the other end, by asking it for a session without proof; raises ConnectionError."""
+    call = of.Control(_silence())
+    try:
+        code = await call.code()
+        found = dict(await call.trailing_metadata() or ()).get(CHALLENGE)
+    finally:
+        call.cancel()
+    if code != grpc.StatusCode.UNAUTHENTICATED or not isinstance(found, str):
+        raise ConnectionError(f"{code.name.lower()}: {await call.details()}")
+    return found
+
+
+async def _silence() -> AsyncIterator[Any]:
+    """Say nothing, and end."""
+    none: tuple[Any, ...] = ()
+    for each in none:
+        yield each
 
 
 def peer_certificate(context: Any) -> bytes | None:
