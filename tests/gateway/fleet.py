@@ -39,6 +39,7 @@ from skerry.machinery.identity import Attributes, Decision, Rule, User
 from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, make_csr, make_root
 from skerry.pki.identity import alternative_names
+from skerry.pki.tls import server_context
 from skerry.restapi.contract import Peer, Record
 from skerry.restapi.registry import Registry
 from skerry.restapi.server import ApiServer
@@ -166,6 +167,7 @@ class Fleet:
     ) -> None:
         self.api, self.client, self.link, self.front, self.authority, self.folder = api, client, link, front, authority, folder
         self.records = records
+        self.front_ca = b""
         self.clock = SystemClock()
         self.wire = Wire(link)
 
@@ -175,7 +177,7 @@ class Fleet:
 
     async def register(self, name: str = "sv-1") -> identities.Identity:
         token, _ = await OneTimeTokens(self.client, self.clock).make(name)
-        identity = await identities.register(self.front, b"", token)
+        identity = await identities.register(self.front, self.front_ca, token)
         await Folder(self.folder / name).store(identity)
         return identities.moved(identity, f"127.0.0.1:{self.wire.port}")
 
@@ -188,16 +190,27 @@ class Fleet:
 
     @asynccontextmanager
     async def agent(
-        self, target: Connection, name: str = "sv-1", identity: identities.Identity | None = None, clock: Clock | None = None
+        self,
+        target: Connection,
+        name: str = "sv-1",
+        identity: identities.Identity | None = None,
+        clock: Clock | None = None,
+        *,
+        connects: bool = True,
+        **more: Any,
     ) -> AsyncIterator[Agent]:
-        """An agent that is connected. A second one of the same name stands for a restart: it knows nothing of the first."""
+        """An agent that is connected, or tries to. A second one of the same name stands for a restart: it knows nothing of the first.
+
+        ``more`` are further settings.
+        """
         identity, before = identity or await self.register(name), self.link.routes.get(name)
         async with HttpClient(target, user_agent="skerry-agent") as client, TaskOwner("agent") as owner:
-            agent = Agent(identity, AgentSettings(target, self.folder / name), client, clock or self.clock)
+            agent = Agent(identity, AgentSettings(target, self.folder / name, **more), client, clock or self.clock)
             owner.spawn(agent.run(), name)
-            async with asyncio.timeout(60):
-                await agent.connected.wait()
-            await self.joined(name, before)
+            if connects:
+                async with asyncio.timeout(60):
+                    await agent.connected.wait()
+                await self.joined(name, before)
             yield agent
 
     async def joined(self, name: str, before: Route | None) -> None:
@@ -251,8 +264,10 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS, identity: str = "") -> AsyncIterator[Fleet]:
-    """Run an installation until the block is left; with an ``identity`` its gateway is one of several."""
+async def fleet(
+    folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS, identity: str = "", statement_port: int | None = None, tls: bool = False
+) -> AsyncIterator[Fleet]:
+    """Run an installation until the block is left; with an ``identity`` its gateway is one of several, with ``tls`` its door is shut."""
     clock, everybody = SystemClock(), Everybody()
     api = ApiServer(
         MemoryStore(),
@@ -272,8 +287,8 @@ async def fleet(folder: Path, *, heartbeat_seconds: int = HEARTBEAT_SECONDS, ide
         at = Connection(f"http://127.0.0.1:{door.port}", certificate=proof.certificate, key=proof.key)
         client = await stack.enter_async_context(HttpClient(at))
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skerry-system"}})
-        options = Options(heartbeat_seconds=heartbeat_seconds, identity=identity)
-        yield await stack.enter_async_context(_gated(api, client, authority, folder, everybody.records, options))
+        options = Options(heartbeat_seconds=heartbeat_seconds, identity=identity, statement_port=statement_port)
+        yield await stack.enter_async_context(_gated(api, client, authority, folder, everybody.records, options, tls=tls))
 
 
 @asynccontextmanager
@@ -286,7 +301,7 @@ async def beside(first: Fleet, identity: str) -> AsyncIterator[Fleet]:
 
 @asynccontextmanager
 async def _gated(
-    api: ApiServer, client: HttpClient, authority: Authority, folder: Path, records: list[Record], options: Options
+    api: ApiServer, client: HttpClient, authority: Authority, folder: Path, records: list[Record], options: Options, *, tls: bool = False
 ) -> AsyncIterator[Fleet]:
     clock, proxies = SystemClock(), ProxyCalls(Routes())
     shown = authority.issue(policy.SERVER, "skerry", clock.now(), hosts=("127.0.0.1", "localhost"))
@@ -295,9 +310,11 @@ async def _gated(
         registration = Registration(tokens, authority, link.address, clock, link.enrolments)
         attaching = Attaching(client, tokens, b"the front door's root", "skerry:test")
         app = Front(api, proxies, link.relays, registration, attaching, link.recovering)
-        front = Door(app, host="127.0.0.1", port=0, tls=None, clock=clock, limits=Limits(message_bytes=1 << 30), upgrades=PROXY_PREFIX)
+        context = server_context(shown.pem, authority.bundle) if tls else None
+        front = Door(app, host="127.0.0.1", port=0, tls=context, clock=clock, limits=Limits(message_bytes=1 << 30), upgrades=PROXY_PREFIX)
         async with front.open():
-            made = Fleet(api, client, link, f"http://127.0.0.1:{front.port}", authority, folder, records)
+            made = Fleet(api, client, link, f"http{'s' * tls}://127.0.0.1:{front.port}", authority, folder, records)
+            made.front_ca = authority.bundle if tls else b""
             made.app = app
             async with made.wire.open():
                 yield made

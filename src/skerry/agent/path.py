@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 from datetime import datetime
 from typing import NamedTuple
@@ -51,7 +52,7 @@ async def shown(address: str, proxy: str = "") -> x509.Certificate:
     except TimeoutError as error:
         raise NoWay(f"{address} does not answer") from error
     except (OSError, ValueError, EOFError) as error:
-        raise NoWay(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}") from error
+        raise NoWay(f"{address} cannot be reached: {_plainly(error)}") from error
 
 
 def judged(certificate: x509.Certificate, address: str, roots: bytes, now: datetime) -> Finding | None:
@@ -84,7 +85,10 @@ async def _connected(host: str, port: int, proxy: str) -> tuple[asyncio.StreamRe
     if not proxy:
         return await asyncio.open_connection(host, port)
     at = urlsplit(proxy)
-    reader, writer = await asyncio.open_connection(at.hostname, at.port or 80, limit=MOST_HEAD)
+    try:
+        reader, writer = await asyncio.open_connection(at.hostname, at.port or 80, limit=MOST_HEAD)
+    except OSError as error:
+        raise NoWay(f"the proxy {at.hostname}:{at.port or 80} cannot be reached: {_plainly(error)}") from error
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
     if at.username is not None:
@@ -102,6 +106,11 @@ async def _connected(host: str, port: int, proxy: str) -> tuple[asyncio.StreamRe
         why = "wants other credentials" if code == "407" else "does not connect"
         raise NoWay(f"the proxy {at.hostname}:{at.port or 80} {why}: it answered {status.partition(' ')[2] or 'nothing'}")
     return reader, writer
+
+
+def _plainly(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
 
 
 def _signed(certificate: x509.Certificate, root: x509.Certificate) -> bool:

@@ -41,6 +41,14 @@ def agent(  # noqa: PLR0913, PLR0917 every argument is an option
     proxy: Annotated[
         str, typer.Option("--proxy", envvar="SKERRY_PROXY", help="HTTP proxy (http://USER:PASSWORD@HOST:PORT) through which it dials.")
     ] = "",
+    trust_proxy_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust-proxy-ca",
+            help="File with the root of a proxy in between that inspects TLS: trust it, and prove who this is by signed tokens.",
+            exists=True,
+        ),
+    ] = None,
     metrics_address: Annotated[
         str,
         typer.Option("--metrics-address", help="HOST:PORT at which /metrics and /healthz are served, without TLS; nowhere if left out."),
@@ -61,11 +69,14 @@ def agent(  # noqa: PLR0913, PLR0917 every argument is an option
     folder = None if in_cluster or keep_in_cluster else data or Path(".skerry-agent")
     if folder is not None and not (folder / FILE).exists() and not (server and token and server_ca):
         raise typer.BadParameter("this agent has not registered yet: give --server, --server-ca and --token (see `skerry token`)")
+    if proxy and not proxy.startswith("http://"):
+        raise typer.BadParameter("must be http://HOST:PORT: the link speaks to proxies in no other way", param_hint="--proxy")
     if metrics_address and not metrics_address.rpartition(":")[2].isdecimal():
         raise typer.BadParameter("must be HOST:PORT", param_hint="--metrics-address")
     try:
         ca = server_ca.read_bytes() if server_ca else b""
-        settings = AgentSettings(_target(kubeconfig), folder, server, ca, token, proxy, metrics_address)
+        proxy_ca = trust_proxy_ca.read_bytes() if trust_proxy_ca else b""
+        settings = AgentSettings(_target(kubeconfig), folder, server, ca, token, proxy, metrics_address, proxy_ca)
         asyncio.run(_until_stopped(run(settings)))
     except (BadConnection, ApiError, OSError) as error:
         fail(error)

@@ -35,6 +35,10 @@ def attach(  # noqa: PLR0913, PLR0917 every argument is an option
     server: Annotated[str, typer.Option("--server", help="Address of Skerry's front door as the cluster reaches it.")] = "",
     image: Annotated[str, typer.Option("--image", help="Image that runs the agent.")] = "",
     proxy: Annotated[str, typer.Option("--proxy", envvar="SKERRY_PROXY", help="HTTP proxy through which the agent dials.")] = "",
+    trust_proxy_ca: Annotated[
+        Path | None,
+        typer.Option("--trust-proxy-ca", help="File with the root of a proxy before the cluster that inspects TLS.", exists=True),
+    ] = None,
     feature: Features = None,
     link: Annotated[bool, typer.Option("--link", help="Print a one-time link to the manifest, for `kubectl apply -f`, and end.")] = False,
     local: Annotated[
@@ -57,7 +61,9 @@ def attach(  # noqa: PLR0913, PLR0917 every argument is an option
         raise typer.BadParameter("--local needs the --kubeconfig of the cluster")
     if link == (kubeconfig is not None):
         raise typer.BadParameter("give the --kubeconfig of the cluster, or --link to apply the manifest yourself")
-    wishes = attachment.Wishes(cluster_group, server, image, proxy, [each for each in FEATURES if each in (feature or FEATURES)])
+    features = [each for each in FEATURES if each in (feature or FEATURES)]
+    proxy_ca = trust_proxy_ca.read_text() if trust_proxy_ca else ""
+    wishes = attachment.Wishes(cluster_group, server, image, proxy, features, proxy_ca)
     clock, stays = SystemClock(), _Stop(f"stopped; attach it again to go on where this ended, or take it back with `skerry detach {name}`")
 
     async def work(door: Connection, client: HttpClient) -> None:

@@ -55,10 +55,12 @@ class Wishes:
     image: str = ""
     proxy: str = ""
     features: Sequence[Feature] = ()
+    proxy_ca: str = ""
 
     def body(self, purpose: str) -> Json:
         """As the front door is asked."""
         asked = {"server": self.server, "image": self.image, "proxy": self.proxy, "features": list(self.features)}
+        asked["proxyCA"] = self.proxy_ca
         return {"purpose": purpose, **{name: value for name, value in asked.items() if value}}
 
 
@@ -302,7 +304,8 @@ async def serve(target: Connection, door: Connection, documents: Sequence[Json],
     """Run the agent of a cluster here, as the account that its manifest made, until cancelled."""
     secret = next(each for each in documents if each["kind"] == "Secret")
     token = base64.b64decode(secret["data"]["token"]).decode()
-    await run_agent(AgentSettings(target, None, wishes.server or door.server, door.ca or b"", token, wishes.proxy), clock)
+    server, ca = wishes.server or door.server, door.ca or b""
+    await run_agent(AgentSettings(target, None, server, ca, token, wishes.proxy, proxy_ca=wishes.proxy_ca.encode()), clock)
 
 
 async def leave(client: Client, name: FullName, *, force: bool) -> None:

@@ -34,12 +34,17 @@ MANIFESTS = "/register/v1/manifests/"
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """What is asked for: ``server`` is the address of the front door as the cluster reaches it, by default the one that was called."""
+    """What is asked for.
+
+    ``proxyCA`` is the root of a proxy that inspects TLS, PEM; ``server`` is the address of the front door as the cluster
+    reaches it, by default the one that was called.
+    """
 
     purpose: Purpose = "agent"
     server: Annotated[str, msgspec.Meta(pattern="^(https?://.*)?$", max_length=2048)] = ""
     image: Annotated[str, msgspec.Meta(max_length=512)] = ""
-    proxy: Annotated[str, msgspec.Meta(pattern="^(https?://.*)?$", max_length=2048)] = ""
+    proxy: Annotated[str, msgspec.Meta(pattern="^(http://.*)?$", max_length=2048)] = ""
+    proxy_ca: Annotated[str, msgspec.Meta(max_length=65536)] = msgspec.field(default="", name="proxyCA")
     features: list[Feature] = msgspec.field(default_factory=lambda: list(FEATURES))
 
 
@@ -75,7 +80,14 @@ class Attaching:
         await self._tokens.use_up(held)
         fresh, _ = await self._tokens.make(held.name, "agent", {})
         made = Installation(
-            held.name, wanted.server, self._server_ca, fresh, wanted.image or self._image, tuple(wanted.features), wanted.proxy
+            held.name,
+            wanted.server,
+            self._server_ca,
+            fresh,
+            wanted.image or self._image,
+            tuple(wanted.features),
+            wanted.proxy,
+            wanted.proxy_ca,
         )
         return held.name, "---\n".join(yamls.dump(each) for each in documents(made)).encode()
 

@@ -65,6 +65,7 @@ class Installation:
     image: str
     features: Sequence[Feature] = FEATURES
     proxy: str = field(default="", repr=False)
+    proxy_ca: str = ""
 
 
 def documents(made: Installation) -> list[Json]:
@@ -149,6 +150,7 @@ def _going() -> list[Json]:
 
 def _registration(made: Installation) -> Json:
     values = {"token": made.token.encode(), "server-ca.crt": made.server_ca, **({"proxy": made.proxy.encode()} if made.proxy else {})}
+    values |= {"proxy-ca.crt": made.proxy_ca.encode()} if made.proxy_ca else {}
     data = {name: base64.b64encode(value).decode() for name, value in values.items()}
     return _object("v1", "Secret", REGISTRATION, NAMESPACE, type="Opaque", data=data)
 
@@ -164,10 +166,11 @@ def _digest(made: Installation) -> str:
 
 
 def _deployment(made: Installation) -> Json:
+    inspected = [f"--trust-proxy-ca={FOLDER}/proxy-ca.crt"] if made.proxy_ca else []
     container = {
         "name": "agent",
         "image": made.image,
-        "args": ["agent", "--in-cluster", f"--server={made.server}", f"--server-ca={FOLDER}/server-ca.crt"],
+        "args": ["agent", "--in-cluster", f"--server={made.server}", f"--server-ca={FOLDER}/server-ca.crt", *inspected],
         "env": [_secret_variable("SKERRY_REGISTRATION_TOKEN", "token"), _secret_variable("SKERRY_PROXY", "proxy")],
         "resources": {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {
@@ -177,7 +180,7 @@ def _deployment(made: Installation) -> Json:
         },
         "volumeMounts": [{"name": "registration", "mountPath": FOLDER, "readOnly": True}],
     }
-    items = [{"key": "server-ca.crt", "path": "server-ca.crt"}]
+    items = [{"key": name, "path": name} for name in ("server-ca.crt", *(("proxy-ca.crt",) if made.proxy_ca else ()))]
     pod = {
         "serviceAccountName": NAMESPACE,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
