@@ -137,7 +137,7 @@ class Agent:
 
     async def run(self) -> None:
         """Serve until cancelled, or until the cluster has left the fleet."""
-        backoff = Backoff(base=0.5, limit=30.0)
+        waits = backoff()
         async with TaskOwner("agent") as owner:
             owner.spawn(self._inventory.run(), "inventory")
             owner.spawn(self._enforcer.run(), "enforcer")
@@ -162,10 +162,10 @@ class Agent:
                         log.warning("the cluster has left the fleet, and no gateway was there to hear it", reason=reason)
                         return
                     if self._clock.monotonic() - began > LONG_SESSION_SECONDS:
-                        backoff.reset()
+                        waits.reset()
                     if sessions == self._sessions and await self._recovered(reason):
                         continue
-                    delay = backoff.next()
+                    delay = waits.next()
                     log.info("the session is over", reason=reason, again_in=round(delay, 1))
                     await self._clock.sleep(delay)
             finally:
@@ -323,6 +323,11 @@ class Agent:
                 meters=self._meters,
             )
         )
+
+
+def backoff() -> Backoff:
+    """How long an agent waits between sessions: so many that lost one gateway together come back spread over half a minute."""
+    return Backoff(base=0.5, limit=30.0)
 
 
 async def run(settings: AgentSettings, clock: Clock | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -46,11 +47,31 @@ def server(servicer: Any, address: str, pair: Pair, roots: Roots | None) -> tupl
     Without ``roots`` nobody shows a certificate: the servicer sees to it that everybody proves himself otherwise.
     """
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        certificate, key = pair()
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots() if roots else None)
+    def now() -> tuple[bytes, bytes, bytes | None]:
+        return *pair(), roots() if roots else None
 
-    credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=roots is not None)
+    def configured(certificate: bytes, key: bytes, trusted: bytes | None) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=trusted)
+
+    used = now()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        """What to use from now on, None: what was used before.
+
+        gRPC puts it in the place of the one before without a lock, and ends the process where two handshakes do so at once: it
+        is told of another one only when there is another one.
+        """
+        nonlocal used
+        with changing:
+            found = now()
+            if found == used:
+                return None
+            used = found
+            return configured(*found)
+
+    changing = threading.Lock()
+    demanded = roots is not None
+    credentials = grpc.dynamic_ssl_server_credentials(configured(*used), renewed, demanded)  # type: ignore[arg-type] # None is allowed
     made = grpc.aio.server(options=LIMITS)
     link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
     try:
