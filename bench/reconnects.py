@@ -138,11 +138,14 @@ class Herd:
             busiest, seen = max(busiest, now - seen), now
             if now >= self.agents:
                 return Return(time.monotonic() - began, self.cpu() - cpu, busiest)
+            if self.server.poll() is not None:
+                raise RuntimeError(f"the server died: {(self.folder / 'server.log').read_text()[-2000:]}")
             if last > began + PATIENCE_SECONDS:
                 raise RuntimeError(f"{now} of {self.agents} agents are connected after {PATIENCE_SECONDS:.0f} s")
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        self.server.send_signal(number)
+        if self.server.poll() is None:
+            self.server.send_signal(number)
         self.server.wait(60)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.peer("kubernetes")
 
 Json = dict[str, Any]
 MANY = 300
+MINUTES = 125.0
 ENOUGH = 20
 """So many objects are there when somebody is killed: work has begun."""
 
@@ -142,3 +145,24 @@ def test_when_everything_is_killed_at_once_everything_goes_on(site: Site, name: 
     site.server.kubectl("wait", "--for=delete", "manifestset", name, "-n", "real", "--timeout=120s")
     assert site.there(name) == {}
     site.healthy()
+
+
+def test_a_cluster_whose_api_hangs_for_minutes_is_unhealthy_and_then_as_asked_for(site: Site, name: str) -> None:
+    site.ask(name, {"still": "1", "moves": "1"})
+    before, began = site.converged(name, {"still": "1", "moves": "1"}), time.monotonic()
+    frozen = next(each.process.pid for each in site.peer.processes.programs if each.name == "kube-apiserver")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        site.wait("Healthy", "False")
+        said = json.loads(site.server.kubectl("get", "managementcluster", "real", "-o", "json"))["status"]
+        assert {each["type"]: each["reason"] for each in said["conditions"]} == {"Connected": "AgentConnected", "Healthy": "ApiUnreachable"}
+        wanted = {"still": "1", "moves": "2", "late": "1"}
+        site.ask(name, wanted)
+        time.sleep(max(0.0, began + MINUTES - time.monotonic()))
+        site.wait("Connected", "True")
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    after = site.converged(name, wanted)
+    site.healthy()
+    assert after["still"] == before["still"], "what was in order was left alone"
+    assert after["moves"]["metadata"]["uid"] == before["moves"]["metadata"]["uid"]
