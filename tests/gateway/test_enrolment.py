@@ -80,6 +80,14 @@ def test_agents_of_before_registrations_were_numbered_are_taken_as_they_come() -
     assert second.second
 
 
+def test_a_certificate_that_an_older_server_renewed_meanwhile_is_the_same_agents() -> None:
+    assert admit("sv-1", FIRST, Came(0, "object", "a", began=11)) == (FIRST, None)
+    assert refuse_renewal("sv-1", FIRST, 0, "object", began=11) == ""
+    _, older = admit("sv-1", FIRST, Came(0, "object", "a", began=9))
+    assert older is not None
+    assert "registered anew" in refuse_renewal("sv-1", FIRST, 0, "object", began=9)
+
+
 def test_a_record_that_a_backup_took_back_learns_of_what_was_signed_after_it() -> None:
     record, refusal = admit("sv-1", FIRST, Came(12, "object", "b"))
     assert refusal is None

@@ -223,7 +223,7 @@ class _Wiring:
         obj = self._subjects.get(agent.name)
         if obj is None:
             return Admission(f"there is no {words(agent.name)} here")
-        came = Came(agent.registration, str(obj["metadata"].get("uid", "")), hello.cluster_uid)
+        came = Came(agent.registration, str(obj["metadata"].get("uid", "")), hello.cluster_uid, agent.began)
         record, refusal = await self._enrolments.admit(agent.name, came)
         if refusal is not None:
             if refusal.second:

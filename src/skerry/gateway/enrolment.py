@@ -6,6 +6,8 @@ of its ``kube-system``).
 
 * The first agent that comes with a registration makes it count; every lower number is worth nothing from then on. (Not the
   registration itself: who breaks off in the middle of one goes on as who he was.)
+* A certificate without a number is of a release that gave none. One that began after the registration that counts goes back
+  to it: an older server beside this one has renewed it. Any other is older than every number.
 * A number higher than the record knows is one that the record has lost, with a backup that was put back: it was signed here,
   so it counts.
 * The cluster that comes first with a registration is the registration's. The same certificate in another cluster is refused:
@@ -57,6 +59,8 @@ class Came:
     registration: int
     subject: str
     cluster: str
+    began: int = 0
+    """When its certificate began, in milliseconds, as registrations are numbered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,14 @@ def issue(record: Enrolment, subject: str, now: datetime) -> Enrolment:
     return replace(record, issued=number, issued_for=subject)
 
 
+def numbered(record: Enrolment, registration: int, began: int) -> int:
+    """The registration that a certificate goes back to, whether it says so or not."""
+    return record.counts if not registration and 0 < record.counts < began else registration
+
+
 def admit(name: str, record: Enrolment, came: Came) -> tuple[Enrolment, Refusal | None]:
     """The record after an agent came, and why it is not let in."""
+    came = replace(came, registration=numbered(record, came.registration, came.began))
     if came.registration < record.counts:
         return record, Refusal(f"{words(name)} was registered anew since this agent was; only the newer registration counts")
     given_for = record.issued_for if came.registration == record.issued else ""
@@ -89,8 +99,9 @@ def admit(name: str, record: Enrolment, came: Came) -> tuple[Enrolment, Refusal 
     return replace(record, subject=record.subject or came.subject, cluster=record.cluster or came.cluster), None
 
 
-def refuse_renewal(name: str, record: Enrolment, registration: int, subject: str) -> str:
+def refuse_renewal(name: str, record: Enrolment, registration: int, subject: str, began: int = 0) -> str:
     """Why the certificate of a registration is not renewed; empty if it is."""
+    registration = numbered(record, registration, began)
     if not subject:
         return f"there is no {words(name)} here"
     if registration < max(record.counts, record.issued):
@@ -124,10 +135,10 @@ class Enrolments:
 
         return await self._change(name, decide), answer
 
-    async def refuse_renewal(self, name: str, registration: int) -> str:
-        """Why the certificate of a registration is not renewed; empty if it is."""
+    async def refuse_renewal(self, name: str, registration: int, began: int) -> str:
+        """Why the certificate of a registration, that began at a time, is not renewed; empty if it is."""
         subject = await self.subject(name)
-        return refuse_renewal(name, (await self._read(name))[0], registration, subject)
+        return refuse_renewal(name, (await self._read(name))[0], registration, subject, began)
 
     async def subject(self, name: str) -> str:
         """The uid of the object of a full name; empty if there is none, or it is being deleted."""

@@ -80,7 +80,7 @@ class Recovering:
         agent = heard.agent
         if heard.says.get("csr") != hashlib.sha256(csr.encode()).hexdigest():
             raise BadRequest("the statement is about another signing request")
-        refusal = await self._enrolments.refuse_renewal(agent.name, agent.registration)
+        refusal = await self._enrolments.refuse_renewal(agent.name, agent.registration, agent.began)
         if refusal:
             log.warning("a renewal was refused", agent=agent.name, reason=refusal)
             raise Forbidden(f"the certificate is not renewed: {refusal}; register the agent with a new token")

@@ -32,11 +32,17 @@ MOST_REMEMBERED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent that proved itself: its full name, the number of its registration, and the end of its certificate."""
+    """An agent that proved itself: its full name, the number of its registration, and the time of its certificate."""
 
     name: str
     registration: int
+    not_before: datetime
     not_after: datetime
+
+    @property
+    def began(self) -> int:
+        """When the certificate began, in milliseconds."""
+        return round(self.not_before.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def agent_of(der: bytes) -> Agent | None:
     """The agent that a certificate names; None if it is no agent's. Whether it is genuine was seen to before."""
     holder = identity(der)
     name = policy.agent_of(holder.common_name, holder.organizations, holder.names)
-    return Agent(name, policy.registration_of(holder.names), holder.not_after) if name else None
+    return Agent(name, policy.registration_of(holder.names), holder.not_before, holder.not_after) if name else None
 
 
 class Statements:
