@@ -29,8 +29,13 @@ MAPS = Ref("", "v1", "configmaps")
 
 
 def shifted(by: str) -> tuple[str, ...]:
-    """The program, whose wall clock says another time; what it measures by is right."""
-    return "faketime", "-m", "--exclude-monotonic", "-f", by, str(SKERRY)
+    """The program, whose wall clock says another time; what it measures by is right.
+
+    It takes the place of what starts it, as faketime itself would not: a signal reaches it.
+    """
+    told = subprocess.run(["faketime", "-m", "--exclude-monotonic", "-f", by, "env"], capture_output=True, text=True, check=True).stdout
+    changed = [line for line in told.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME=", "FAKETIME_DONT"))]
+    return "env", *changed, str(SKERRY)
 
 
 class Scene:
