@@ -38,14 +38,39 @@ Roots = Callable[[], bytes]
 """Reads the roots that agents' certificates may come from, PEM."""
 
 
+class Shown:
+    """What a gateway shows and trusts in handshakes: asked for at each, and made into a context of TLS only where it has changed.
+
+    A context holds a hundred kilobytes for as long as a connection that was made with it, and gRPC may fail a handshake that
+    runs while it is replaced.
+    """
+
+    def __init__(self, pair: Pair, roots: Roots) -> None:
+        """Read both for the first time."""
+        self._pair, self._roots = pair, roots
+        self._last = (pair(), roots())
+        self.now = self._made()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What is to be used from now on; None: what was."""
+        found = (self._pair(), self._roots())
+        if found == self._last:
+            return None
+        self._last = found
+        self.now = self._made()
+        return self.now
+
+    def _made(self) -> grpc.ServerCertificateConfiguration:
+        (certificate, key), roots = self._last
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots)
+
+
 def server(servicer: Any, address: str, pair: Pair, roots: Roots) -> tuple[grpc.aio.Server, int]:
     """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen."""
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        certificate, key = pair()
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots())
-
-    credentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
+    shown = Shown(pair, roots)
+    changed: Any = shown.changed  # the stubs do not know that None is an answer: no change
+    credentials = grpc.dynamic_ssl_server_credentials(shown.now, changed, require_client_authentication=True)
     made = grpc.aio.server(options=LIMITS)
     link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
     try:
