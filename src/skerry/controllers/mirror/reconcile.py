@@ -6,20 +6,23 @@ Nothing is removed while the agent is away: what is missing then may only not be
 from __future__ import annotations
 
 from skerry.client.contract import Client, Ref
-from skerry.controllers.mirror.plan import Step, offered, steps
+from skerry.controllers.mirror.plan import SOURCES, Step, offered, steps, withdrawn
 from skerry.kinds.common import GROUP, VERSION
+from skerry.kinds.observedobject import PLURAL_LABEL
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.machinery.errors import AlreadyExists, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.controller import Controller, Options, Source
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import Informer, bare
 from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-mirror"
 OBSERVED = Ref(GROUP, VERSION, "observedobjects")
 MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
 CLUSTERS = Ref(GROUP, VERSION, "clusters")
+READ = f"{PLURAL_LABEL} in ({','.join(SOURCES)})"
+"""Selects what is mirrored, out of all that agents report."""
 MIRRORED = {plural: Ref(GROUP, VERSION, plural) for plural in ("clusterclasses", "kubernetesreleases", "provisioners")}
 
 
@@ -31,7 +34,7 @@ class MirrorController:
     ) -> None:
         """Nothing happens before ``run``. ``holding`` says which management clusters are mirrored."""
         self._client, self._holding, self._clock, self._options = client, holding, clock, options
-        self._management, self._observed = Informer(client, MANAGEMENT), Informer(client, OBSERVED)
+        self._management, self._observed = Informer(client, MANAGEMENT), Informer(client, OBSERVED, labels=READ, keep=bare)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -50,11 +53,12 @@ class MirrorController:
             return None  # its namespace goes, and the mirrored objects with it
         if management["metadata"].get("deletionTimestamp"):
             return None
-        wanted = offered(name, (await self._client.list(OBSERVED, name))["items"])
+        wanted = offered(name, (await self._client.list(OBSERVED, name, labels=READ))["items"])
         present: dict[tuple[str, str], Json] = {}
         for plural, ref in MIRRORED.items():
             present |= {(plural, each["metadata"]["name"]): each for each in (await self._client.list(ref, name))["items"]}
-        used = {each["spec"]["provisioner"] for each in (await self._client.list(CLUSTERS, name))["items"]}
+        clusters = (await self._client.list(CLUSTERS, name))["items"] if withdrawn(wanted, present) else ()
+        used = {each["spec"]["provisioner"] for each in clusters}
         connected = any(
             each["type"] == "Connected" and each["status"] == "True" for each in (management.get("status") or {}).get("conditions") or ()
         )
