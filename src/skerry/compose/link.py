@@ -17,6 +17,7 @@ from skerry.compose.stock import CachedStock, Sweeper
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
+from skerry.gateway.assigned import Assigned
 from skerry.gateway.desired import MANIFESTSETS, Desired
 from skerry.gateway.health import Health
 from skerry.gateway.inventory import Inventory
@@ -93,13 +94,14 @@ async def gateway(
     sessions = Sessions(claims, routes, options.identity, clock)
     inventory = Inventory(claims.keep, CachedStock(api), subscription, clock)
     sets = Informer(client, MANIFESTSETS)
+    assigned = Assigned(sets)
     subjects = Subjects(Informer(client, MANAGEMENT_CLUSTERS), Informer(client, CLUSTERS, keep=kept))
     desired = Desired(client, routes, sessions, sets, subjects, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
-    leaving = Leaving(client, routes, subjects, sets, clock)
+    leaving = Leaving(client, routes, subjects, sets, assigned, clock)
     health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence, waits_for=leaving.waits_for)
-    wiring = _Wiring(routes, subjects, desired, health, leaving)
+    wiring = _Wiring(routes, subjects, desired, health, leaving, assigned)
     wiring.listen(sets)
     receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, leaving.heard, wiring.admit)
     servicer = LinkServer(
@@ -116,6 +118,7 @@ async def gateway(
         try:
             async with TaskOwner("gateway") as owner:
                 parts = [
+                    servicer,
                     sets,
                     subjects.managements,
                     subjects.clusters,
@@ -144,8 +147,9 @@ async def gateway(
 class _Wiring:
     """Who is woken by what: the controllers of a gateway, and what they hear of agents."""
 
-    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health, leaving: Leaving) -> None:
+    def __init__(self, routes: Routes, subjects: Subjects, desired: Desired, health: Health, leaving: Leaving, assigned: Assigned) -> None:
         self._routes, self._subjects, self._desired, self._health, self._leaving = routes, subjects, desired, health, leaving
+        self._assigned = assigned
         self.pushing: Controller
         self.judging: Controller
         self.ending: Controller
@@ -186,7 +190,7 @@ class _Wiring:
             self._push(name)  # what is for it waits for nobody any more
 
     def _push(self, name: str) -> None:
-        for key in self._desired.keys_of_agent(name):
+        for key in self._assigned.keys(name):
             self.pushing.queue.add(key)
 
 
