@@ -96,3 +96,25 @@ class Listing(HttpClient):
         found = await super().list(ref, *arguments, **options)
         self.items[ref.plural] = found["items"]
         return found
+
+
+async def test_the_mirror_is_not_woken_by_clusters_in_a_place_that_is_known(site: Site) -> None:
+    async with Counting(site.connection) as client, TaskOwner("test") as owner:
+        owner.spawn(MirrorController(client).run(), "mirror")
+        await site.observe(SHOP, "Cluster", "shop", "lab")
+
+        async def there() -> bool:
+            return bool(await site.get("provisioners", "lab"))
+
+        await eventually(there)
+        await settled(client)
+        client.read.clear()
+        for phase in ("Provisioning", "Provisioned"):
+            await site.observe({**SHOP, "status": {"phase": phase}}, "Cluster", "shop", "lab")
+        assert await settled(client) == []
+        await site.observe(None, "Cluster", "shop", "lab")
+
+        async def gone() -> bool:
+            return not [each for each in (await site.client.list(PROVISIONERS, "sv-1"))["items"] if each["metadata"]["name"] == "lab"]
+
+        await eventually(gone)
