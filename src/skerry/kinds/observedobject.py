@@ -51,6 +51,7 @@ RESOURCE = Resource(
     latest=True,
     generation=False,
     selectable=("source.kind", "source.namespace", "source.name"),
+    indexed=(CLUSTER_LABEL, PLURAL_LABEL, "source.name"),
     columns=(
         Column("Kind", ".source.kind"),
         Column("Namespace", ".source.namespace"),
