@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -43,6 +44,8 @@ SKERRY = Path(sys.executable).parent / "skerry"
 NAMESPACE = "attached"
 CLUSTERS, SETS = Ref(GROUP, VERSION, "clusters"), Ref(GROUP, VERSION, "manifestsets")
 QUIET_SECONDS, QUIET_CPU = 2.0, 0.15
+STEADY, STEADY_CPU = 5, 0.1
+"""So many times in a row the share of a core that it took was the same but for this."""
 PER_SWARM = 2500
 PATIENCE = 1200.0
 
@@ -61,13 +64,12 @@ class Server:
         return await self.client.raw("GET", "/skerry/v1/statistics")
 
     async def quiet(self) -> float:
-        """Wait until it has little to do; returns its memory in MB."""
-        ends = time.monotonic() + PATIENCE
-        while time.monotonic() < ends:
-            before = self.side.cpu_seconds()
+        """Wait until it has little to do, or for a while as much as before, for ten thousand agents are never silent; its memory in MB."""
+        ends, rates = time.monotonic() + PATIENCE, [*[0.0] * (STEADY - 1), math.inf]
+        while time.monotonic() < ends and max(rates) - min(rates) > STEADY_CPU and not rates[-1] < QUIET_CPU:
+            before, began = self.side.cpu_seconds(), time.monotonic()
             await asyncio.sleep(QUIET_SECONDS)
-            if self.side.cpu_seconds() - before < QUIET_CPU * QUIET_SECONDS:
-                break
+            rates = [*rates[1:], (self.side.cpu_seconds() - before) / (time.monotonic() - began)]
         return self.side.memory_mb()
 
 
