@@ -44,9 +44,12 @@ check: setup ## format, lint, types, import contracts, size budgets, protocol, d
 peers: ## build the real Kubernetes programs that the tests talk to (about 45 minutes, once)
 	python3 peers/build.py
 
-bench: setup ## measure the API beside a real kube-apiserver (`python -m bench --quick` is shorter)
+bench: setup ## measure the API beside a real kube-apiserver, and a fleet of agents (`python -m bench --quick` is shorter)
 	$(RUN) python -m bench
 	$(RUN) python -m bench.hostile
+	$(RUN) python -m bench.agents --quick
+	$(RUN) python -m bench.clusters --counts 50
+	$(RUN) python -m bench.idle --hours 6
 
 fuzz: setup ## fuzz what reads bytes of strangers, a minute each (`make fuzz SECONDS=600` for longer)
 	$(RUN) --group fuzz python -m fuzz --seconds=$(SECONDS)

@@ -75,7 +75,7 @@ class Site:
     async def observe(self, obj: Json | None, kind: str, name: str, namespace: str = "team-a") -> None:
         """Report an object of the far end as the gateway would; None says that it is gone."""
         group = obj["apiVersion"].split("/")[0] if obj else "cluster.x-k8s.io"
-        own = f"{kind.lower()}s.{group}.{namespace}.{name}"
+        own = f"{kind.lower()}{'es' if kind.endswith('Class') else 's'}.{group}.{namespace}.{name}"
         value = None
         if obj is not None:
             labels = (obj["metadata"].get("labels") or {}).get("cluster.x-k8s.io/cluster-name")
@@ -85,8 +85,9 @@ class Site:
                 "uid": hashlib.sha256(own.encode()).hexdigest()[:32],
                 "creationTimestamp": NOW,
             }
+            metadata["labels"] = {observedobject.GROUP_LABEL: group, observedobject.PLURAL_LABEL: own.partition(".")[0]}
             if labels:
-                metadata["labels"] = {observedobject.CLUSTER_LABEL: labels}
+                metadata["labels"][observedobject.CLUSTER_LABEL] = labels
             source = {"apiVersion": obj["apiVersion"], "kind": kind, "name": name, "namespace": namespace}
             value = gapped(
                 {

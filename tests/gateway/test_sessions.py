@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from skerry.compose.claims import ClaimTable
 from skerry.gateway.inventory import Place
 from skerry.gateway.routes import Route, Routes
-from skerry.gateway.sessions import Outdone, Sessions
+from skerry.gateway.sessions import Claim, Outdone, Sessions
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.document import Gapped, gapped
 from skerry.testing.clock import VirtualClock
@@ -136,3 +137,35 @@ async def test_an_agent_that_does_not_answer_its_welcome_takes_nobodys_place(pai
         await agent.hears("heartbeat_ack")
         assert one.link.routes.get("sv-1") is not None
         assert two.link.routes.get("sv-1") is None
+
+
+class Slow:
+    """Claims that answer when they are told to, and count how often they were asked."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = 0, asyncio.Event()
+
+    async def put(self, name: str, gateway: str, before: int) -> int:
+        raise Outdone
+
+    async def head(self) -> int:
+        self.asked += 1
+        await self.answer.wait()
+        return self.asked
+
+    async def since(self, epoch: int) -> list[Claim]:
+        return [Claim("sv-1", self.asked, "elsewhere")]
+
+
+async def test_who_asks_while_others_look_shares_one_look_that_began_after_he_asked() -> None:
+    claims = Slow()
+    sessions = Sessions(claims, Routes(), "", VirtualClock())
+    async with TaskOwner("asking") as owner:
+        first = owner.spawn(sessions.newest("sv-1"), "first")
+        await asyncio.sleep(0)
+        rest = [owner.spawn(sessions.newest("sv-1"), str(number)) for number in range(50)]
+        await asyncio.sleep(0)
+        claims.answer.set()
+        assert await first == 1, "what was asked for before the others came"
+        assert {await each for each in rest} == {2}
+    assert claims.asked == 2

@@ -93,6 +93,18 @@ def test_a_leaf_is_issued_anew_when_it_is_due_or_a_name_is_missing_or_the_file_i
     assert leaf(NOW + 62 * DAY, "localhost") != named
 
 
+def test_a_leaf_that_somebody_else_renewed_beside_us_is_used_at_once(tmp_path: Path) -> None:
+    safe, other = Safe(tmp_path), Safe(tmp_path)
+    root = safe.authority("external", NOW)
+    first = safe.pair(root, policy.SERVER, "x", "x", NOW)
+    again = [safe.pair(root, policy.SERVER, "x", "x", NOW) for _ in range(2)]
+    assert again == [first, first]
+    assert again[0] is again[1], "what has not changed is not parsed again"
+    renewed = other.pair(root, policy.SERVER, "x", "x", NOW + 61 * DAY)
+    assert renewed != first
+    assert safe.pair(root, policy.SERVER, "x", "x", NOW + 61 * DAY) == renewed
+
+
 def test_a_leaf_follows_its_root(tmp_path: Path) -> None:
     safe = Safe(tmp_path)
     one, other = safe.authority("internal", NOW), safe.authority("external", NOW)

@@ -2,7 +2,7 @@
 
 Bodies and answers are plain JSON objects; typed kinds are one ``msgspec.convert`` away.
 Errors are the ApiErrors of ``machinery.errors``, whichever server sent them.
-``http.py`` is the one implementation.
+``http.py`` is the implementation over the network, ``inside.py`` the one for an API in the same process.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from skerry.apiserver.seed import seed
 from skerry.client.connection import Connection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
+from skerry.client.inside import InsideClient
 from skerry.client.kubeconfig import render
 from skerry.compose.assembly import KUBERNETES_VERSION, assembled
 from skerry.compose.database import opened, replica
@@ -136,7 +137,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
             return Connection(address, ca=keys.external.bundle, certificate=pair.certificate, key=pair.key)
 
         components = connection(keys.controllers(clock.now()))
-        client = await stack.enter_async_context(HttpClient(components, user_agent="skerry-controllers"))
+        client = await stack.enter_async_context(InsideClient(front, components, user_agent="skerry-controllers"))
         await seed(client)
         if not settings.shared:
             await free_shares(client)  # the lock on the database proves that their former holder is gone

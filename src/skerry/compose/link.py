@@ -20,6 +20,7 @@ from skerry.compose.stock import CachedStock, Sweeper
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
+from skerry.gateway.assigned import Assigned
 from skerry.gateway.desired import MANIFESTSETS, Desired
 from skerry.gateway.enrolment import Came, Enrolments
 from skerry.gateway.health import Health
@@ -118,16 +119,17 @@ async def gateway(
     sessions = Sessions(claims, routes, options.identity, clock)
     inventory = Inventory(claims.keep, CachedStock(api), subscription, clock)
     sets = Informer(client, MANIFESTSETS)
+    assigned = Assigned(sets)
     subjects = Subjects(Informer(client, MANAGEMENT_CLUSTERS), Informer(client, CLUSTERS, keep=kept))
     results = Results(claims.keep, CachedStock(api), clock)
     desired = Desired(client, routes, sessions, sets, subjects, results, clock)
     presence = Presence(client, options.identity, clock) if options.identity else None
     patience = heartbeat_seconds * MISSED_BEATS
-    leaving = Leaving(client, routes, subjects, sets, clock)
+    leaving = Leaving(client, routes, subjects, sets, assigned, clock)
     health = Health(client, routes, sessions, subjects, clock, patience=patience, presence=presence, waits_for=leaving.waits_for)
     enrolments, troubles = Enrolments(client), Troubles(client, routes, subjects, clock)
     statements = Statements(authority, clock)
-    wiring = _Wiring(routes, subjects, desired, health, leaving, enrolments, troubles)
+    wiring = _Wiring(routes, subjects, desired, health, leaving, assigned, enrolments, troubles)
     wiring.listen(sets)
     receivers = Receivers(inventory.take, desired.take_result, wiring.heartbeat, leaving.heard, wiring.admit)
     servicer = LinkServer(
@@ -153,6 +155,7 @@ async def gateway(
         try:
             async with TaskOwner("gateway") as owner:
                 parts = [
+                    servicer,
                     sets,
                     subjects.managements,
                     subjects.clusters,
@@ -193,10 +196,12 @@ class _Wiring:
         desired: Desired,
         health: Health,
         leaving: Leaving,
+        assigned: Assigned,
         enrolments: Enrolments,
         troubles: Troubles,
     ) -> None:
         self._routes, self._subjects, self._desired, self._health, self._leaving = routes, subjects, desired, health, leaving
+        self._assigned = assigned
         self._enrolments, self._troubles = enrolments, troubles
         self.telling: Controller
         self.pushing: Controller
@@ -252,7 +257,7 @@ class _Wiring:
             self._push(name)  # what is for it waits for nobody any more
 
     def _push(self, name: str) -> None:
-        for key in self._desired.keys_of_agent(name):
+        for key in self._assigned.keys(name):
             self.pushing.queue.add(key)
 
 

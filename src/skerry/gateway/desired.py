@@ -29,19 +29,19 @@ from functools import partial
 from typing import NamedTuple
 
 from skerry.client.contract import Client, PatchKind, Ref
+from skerry.gateway.assigned import agent_of
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.results import Results, trimmed
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Outdone, Sessions
 from skerry.gateway.subjects import Subjects
 from skerry.kinds.common import GROUP, VERSION
-from skerry.kinds.fullname import FullName
 from skerry.kinds.manifestset import PRUNE
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.document import dumps
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer, key_of
+from skerry.runtime.informer import Informer
 from skerry.tunnel import link_pb2 as pb
 
 MANIFESTSETS = Ref(GROUP, VERSION, "manifestsets")
@@ -82,10 +82,6 @@ class Desired:
     def listen(self, wake: Callable[[str], None]) -> None:
         """Tell ``wake`` the key of every set that was reported on."""
         self._wake = wake
-
-    def keys_of_agent(self, name: str) -> list[str]:
-        """The sets that an agent is told."""
-        return [key_of(obj) for obj in self._informer.all() if agent_of(obj) == name]
 
     def take_result(self, name: str, result: pb.DesiredResult) -> None:
         """Take what became of a set, from the agent of a full name."""
@@ -200,11 +196,6 @@ class Desired:
             )
         except NotFound:
             return
-
-
-def agent_of(obj: Json) -> str:
-    """The full name of the agent that a set is for."""
-    return str(FullName(obj["metadata"]["namespace"], (obj.get("spec") or {}).get("cluster", "")))
 
 
 class _Report(NamedTuple):

@@ -11,7 +11,6 @@ written is decided in ``standing.py``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from skerry.client.contract import Client, PatchKind
@@ -104,8 +103,7 @@ class Health:
 
     def holders(self) -> dict[str, int]:
         """How many agents each gateway holds, by its identity, as the statuses tell it."""
-        statuses = [(self._subjects.get(name) or {}).get("status") or {} for name in self._subjects.names()]
-        return dict(Counter(str((each.get("agent") or {}).get("gateway", "")) for each in statuses if connected(each)))
+        return dict(self._subjects.holders)
 
     async def _elsewhere(self, name: str, obj: Json, presence: Presence) -> bool:
         """Whether it is for another gateway, which lives, to say how an agent is: one that wrote so, or has claimed the agent since."""

@@ -20,7 +20,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from skerry.client.contract import Client, PatchKind, Ref
-from skerry.gateway.desired import MANIFESTSETS, agent_of
+from skerry.gateway.assigned import Assigned, agent_of
+from skerry.gateway.desired import MANIFESTSETS
 from skerry.gateway.registration import OneTimeTokens
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.subjects import Subjects, address, connected
@@ -54,12 +55,13 @@ class _Asked(NamedTuple):
 class Leaving:
     """Holds attached clusters, and lets them go."""
 
-    def __init__(self, client: Client, routes: Routes, subjects: Subjects, sets: Informer, clock: Clock) -> None:
-        """``sets`` follows the ManifestSets."""
+    def __init__(self, client: Client, routes: Routes, subjects: Subjects, sets: Informer, assigned: Assigned, clock: Clock) -> None:
+        """``sets`` follows the ManifestSets, ``assigned`` knows whose they are."""
         self._client = client
         self._routes = routes
         self._subjects = subjects
         self._sets = sets
+        self._assigned = assigned
         self._clock = clock
         self._tokens = OneTimeTokens(client, clock)
         self._left: dict[str, str] = {}
@@ -109,7 +111,7 @@ class Leaving:
         forced = (obj["metadata"].get("annotations") or {}).get(FORCE) == "true"
         if forced and self._clock.now() - datetime.fromisoformat(obj["metadata"]["deletionTimestamp"]) >= FORCED_AFTER:
             return ""
-        sets = [each for each in self._sets.all() if agent_of(each) == name]
+        sets = self._assigned.sets(name)
         for each in sets:
             if not each["metadata"].get("deletionTimestamp"):
                 await self._delete(MANIFESTSETS, each["metadata"]["name"], each["metadata"]["namespace"])

@@ -28,8 +28,7 @@ from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import KindName
 
 CAPI_CLUSTER = "cluster.x-k8s.io/cluster-name"
-GROUP_LABEL = "fleet.skerry.dev/source-group"
-PLURAL_LABEL = "fleet.skerry.dev/source-plural"
+GROUP_LABEL, PLURAL_LABEL = observedobject.GROUP_LABEL, observedobject.PLURAL_LABEL
 OUR_LABELS = "fleet.skerry.dev/"
 MOST_LABELS = 64
 MOST_ITEMS = 50

@@ -25,7 +25,7 @@ MakeState = Callable[[], pb.DesiredState | None]
 """Puts a desired state together at the moment when it is sent; None: there is nothing to send any more."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Route:
     """The live session of one agent."""
 

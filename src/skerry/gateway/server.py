@@ -15,7 +15,8 @@ has to be repeated here. One agent's trouble never reaches another's session.
 
 from __future__ import annotations
 
-import asyncio
+import heapq
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -53,6 +54,9 @@ from skerry.tunnel.session import (
 )
 from skerry.tunnel.statements import CHALLENGE, CONTROL, METADATA, PROXY
 from skerry.tunnel.wire import peer_certificate
+
+TICK_SECONDS = 1.0
+"""How late it may be noticed that an agent fell silent."""
 
 
 class Admission(NamedTuple):
@@ -122,6 +126,25 @@ class LinkServer:
         self._subscription = subscription
         self._heartbeat = heartbeat_seconds
         self._sessions = self._refused = self._beats = self._deltas = self._results = 0
+        self._due: list[tuple[float, int, _Talk]] = []
+        self._order = itertools.count()
+
+    async def run(self) -> None:
+        """Look after the time of every session, until cancelled: one task for all, for there may be ten thousand."""
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            while self._due and self._due[0][0] <= self._clock.monotonic():
+                _, number, talk = heapq.heappop(self._due)
+                if talk.route.ended or number != talk.watched:
+                    continue
+                for step in talk.machine.tick(self._clock.monotonic()):
+                    await self._do(talk, step)
+                self._watch(talk)
+
+    def _watch(self, talk: _Talk) -> None:
+        """Look at a session's time when its machine wants it, from now on."""
+        now, talk.watched = self._clock.monotonic(), next(self._order)
+        heapq.heappush(self._due, (now + talk.machine.wait(now), talk.watched, talk))
 
     def statistics(self) -> dict[str, int]:
         """Counters for people and metrics."""
@@ -144,9 +167,9 @@ class LinkServer:
         machine = GatewaySession(proved, welcome, self._subscription(proved or ""), bundle, self._clock.monotonic())
         try:
             async with TaskOwner(f"session-{proved}") as owner:
-                talk = _Talk(machine, route, owner, bundle, agent)
+                talk = _Talk(machine, route, bundle, agent)
                 owner.spawn(self._hear(talk, requests), "hear")
-                self._start_ticking(talk)
+                self._watch(talk)
                 while (message := await route.next()) is not None:
                     yield message
         finally:
@@ -174,18 +197,6 @@ class LinkServer:
             log.exception("a session ends, its agent will report everything anew", agent=talk.route.name)
         finally:
             talk.route.end()
-
-    def _start_ticking(self, talk: _Talk) -> None:
-        """Look at the time when the machine wants it, from now on: what it waits for has changed."""
-        if talk.ticking is not None:
-            talk.ticking.cancel()
-        talk.ticking = talk.owner.spawn(self._tick(talk), "tick")
-
-    async def _tick(self, talk: _Talk) -> None:
-        while not talk.route.ended:
-            await self._clock.sleep(talk.machine.wait(self._clock.monotonic()))
-            for step in talk.machine.tick(self._clock.monotonic()):
-                await self._do(talk, step)
 
     async def _do(self, talk: _Talk, step: GatewayStep) -> None:
         name = talk.route.name
@@ -220,7 +231,7 @@ class LinkServer:
         if admission.refusal:
             await self._do(talk, Refused(admission.refusal, admission.identity))
             return
-        self._start_ticking(talk)
+        self._watch(talk)  # from now on it is about heartbeats
         talk.route.hello, talk.route.held = hello, admission.held
         talk.before = await self._claims.newest(talk.route.name)
 
@@ -314,13 +325,13 @@ class _Talk:
 
     machine: GatewaySession
     route: Route
-    owner: TaskOwner
     bundle: bytes
     """The roots that the agent is told of when it is welcomed."""
     agent: Agent | None
     """Who has proved himself."""
     before: int = 0
     """The newest claim on the agent before it was welcomed."""
-    ticking: asyncio.Task[None] | None = None
+    watched: int = -1
+    """The number under which its time is looked after; others are of what it waited for before."""
     reason: str = ""
     refused: Refused | None = None

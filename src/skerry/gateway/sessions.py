@@ -69,6 +69,7 @@ class Sessions:
         self._latest: dict[str, Claim] = {}
         self._seen = 0
         self._looking = asyncio.Lock()
+        self._asked = self._answered = 0
 
     async def run(self) -> None:
         """Look who claimed which agent, until cancelled."""
@@ -80,11 +81,23 @@ class Sessions:
                 log.info("cannot look at the claims; will try again", error=str(error))
 
     async def look(self) -> None:
-        """Learn of all claims that were made before now, and end the sessions here that they end. Raises what the claims raise."""
+        """Learn of all claims that were made before now, and end the sessions here that they end. Raises what the claims raise.
+
+        Whoever comes while others look waits for one look, that begins after he came and is everybody's who waits: agents
+        connect a hundred at a time.
+        """
+        self._asked += 1
+        mine = self._asked
         async with self._looking:
-            head = await self._claims.head()
-            if head == self._seen:
+            if self._answered >= mine:
                 return
+            asked = self._asked
+            await self._look()
+            self._answered = asked
+
+    async def _look(self) -> None:
+        head = await self._claims.head()
+        if head != self._seen:
             made = await self._claims.since(self._seen)
             if made is None:
                 made, self._latest = await self._claims.since(0) or (), {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from skerry.client.contract import Ref
@@ -30,6 +31,10 @@ class Subjects:
         """``managements`` and ``clusters`` (see :func:`kept`) are run by whoever owns them."""
         self.managements = managements
         self.clusters = clusters
+        self.holders: Counter[str] = Counter()
+        """How many agents each gateway holds, by its identity, as the statuses tell it."""
+        self._held: dict[str, str] = {}
+        self.listen(self._count)
 
     async def synced(self) -> None:
         """Wait until both kinds are known."""
@@ -51,6 +56,17 @@ class Subjects:
         """Tell ``listener`` the full name of everything that changes from now on."""
         self.managements.listen(listener)
         self.clusters.listen(lambda key: listener(str(of_key(key))))
+
+    def _count(self, name: str) -> None:
+        status = (self.get(name) or {}).get("status") or {}
+        before = self._held.pop(name, None)
+        if before is not None:
+            self.holders[before] -= 1
+            if not self.holders[before]:
+                del self.holders[before]
+        if connected(status):
+            gateway = self._held[name] = str((status.get("agent") or {}).get("gateway", ""))
+            self.holders[gateway] += 1
 
     def holder(self, name: str) -> str:
         """The gateway that wrote last that it holds an agent; empty if none did, or the agent is away."""

@@ -75,6 +75,7 @@ RESOURCE = Resource(
     status=True,
     scale=Scale(".spec.replicas", ".status.machines.total"),
     selectable=("spec.provisioner", "spec.cluster"),
+    indexed=("spec.cluster",),
     columns=(
         Column("Cluster", ".spec.cluster"),
         Column("Phase", ".status.phase"),

@@ -15,6 +15,9 @@ from skerry.machinery.schema import Schema
 
 CLUSTER_LABEL = f"{GROUP}/cluster"
 """Label that names the Cluster API cluster that an observed object belongs to."""
+GROUP_LABEL = f"{GROUP}/source-group"
+PLURAL_LABEL = f"{GROUP}/source-plural"
+"""Labels that name the kind of the object itself: who follows a few kinds is told of no others."""
 
 
 class Source(Shape):
@@ -48,6 +51,7 @@ RESOURCE = Resource(
     latest=True,
     generation=False,
     selectable=("source.kind", "source.namespace", "source.name"),
+    indexed=(CLUSTER_LABEL, PLURAL_LABEL, "source.name"),
     columns=(
         Column("Kind", ".source.kind"),
         Column("Namespace", ".source.namespace"),

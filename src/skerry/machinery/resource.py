@@ -102,6 +102,8 @@ class Resource:
     """Where its objects keep how many of something they ask for; it has a scale subresource then."""
     generation: bool = True
     selectable: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = ()
+    """Labels and selectable fields by which its objects are looked for so often that there is an index."""
     columns: tuple[Column, ...] = ()
     name_first: bool = True
     """Whether the name is the first column, before all others."""

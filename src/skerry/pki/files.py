@@ -94,6 +94,7 @@ class Safe:
     def __init__(self, folder: Path) -> None:
         """Use (and make, with mode 0700) the folder."""
         self.folder = folder
+        self._read: dict[str, tuple[bytes, KeyPair, policy.Certificate]] = {}
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, name: str) -> Path:
@@ -128,9 +129,9 @@ class Safe:
         hosts: tuple[str, ...] = (),
     ) -> KeyPair:
         """A key with its certificate: what is kept under ``name``, or a new one where the rules say so."""
-        present = self._present(name)
+        present, known = self._present(name)
         wanted = Wanted(profile, Subject(common, groups), frozenset(host_name(host) for host in hosts), authority.fingerprint)
-        finding = policy.renewal(facts(present.load()[0]) if present else None, wanted, now)
+        finding = policy.renewal(known, wanted, now)
         if present is not None and finding is None:
             return present
         fresh = authority.issue(profile, common, now, groups=groups, hosts=hosts)
@@ -139,12 +140,21 @@ class Safe:
             log.info("issued a certificate", name=name, reason=finding.reason, message=finding.message)
         return fresh
 
-    def _present(self, name: str) -> KeyPair | None:
-        """What is kept; None if there is nothing or it is damaged: unlike a root it can be made again."""
+    def _present(self, name: str) -> tuple[KeyPair | None, policy.Certificate | None]:
+        """What is kept, and its facts; None if there is nothing or it is damaged: unlike a root it can be made again.
+
+        The file is read every time, for somebody else may have replaced it; it is parsed where it has changed: a gateway asks at
+        every handshake.
+        """
         try:
-            return KeyPair.split(read_secret(self.path(name)))
+            text = read_secret(self.path(name))
+            last = self._read.get(name)
+            if last is None or last[0] != text:
+                pair = KeyPair.split(text)
+                last = self._read[name] = (text, pair, facts(pair.load()[0]))
         except (FileNotFoundError, PkiError):
-            return None
+            return None, None
+        return last[1:]
 
 
 def front_door_names(extra: Iterable[str] = (), hostname: str = "") -> tuple[str, ...]:

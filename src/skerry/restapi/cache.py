@@ -21,6 +21,7 @@ from sortedcontainers import SortedDict
 from skerry.machinery.document import loads
 from skerry.machinery.errors import Expired, ServiceUnavailable
 from skerry.machinery.resource import Resource
+from skerry.restapi.indexes import Index
 from skerry.store.contract import Shut, Verb
 
 Place = tuple[str, str]
@@ -237,6 +238,7 @@ class ResourceCache:
         self._window_bytes = 0
         self._limit = window_bytes
         self.watchers: set[Watcher] = set()
+        self.indexes: dict[str, Index] = {}
         self.sent = 0  # events, to all watchers together
         self._closed = False
         self._called = 0.0
@@ -247,6 +249,7 @@ class ResourceCache:
         """Take the state as of a revision; what happens afterwards comes through ``apply``."""
         self.rows = SortedDict((item.place, item) for item in items)
         self.revision = self.changed = self.oldest = revision
+        self.indexes = {}
         self._window.clear()
         self._window_bytes = 0
         self.loaded.set()
@@ -260,6 +263,11 @@ class ResourceCache:
             self.rows.pop(item.place, None)
         else:
             self.rows[item.place] = item
+        for index in self.indexes.values():
+            if previous is not None:
+                index.drop(previous)
+            if verb is not Verb.DELETE:
+                index.put(item)
         event = Event(verb, item, previous)
         self._window.append(event)
         self._window_bytes += item.size

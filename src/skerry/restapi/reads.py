@@ -21,6 +21,7 @@ from skerry.restapi import guard, listoptions
 from skerry.restapi.cache import Item
 from skerry.restapi.context import Call
 from skerry.restapi.forms import list_body, one
+from skerry.restapi.indexes import learn, narrowed
 from skerry.restapi.response import Response
 from skerry.restapi.selection import Selection, select
 from skerry.store.contract import Compacted, FutureRevision, Key
@@ -153,13 +154,18 @@ async def _from_cache(
     call: Call, selection: Selection, revision: int, after: tuple[str, str] | None
 ) -> tuple[list[Item], int, Continue | None, int | None]:
     rows = call.cache.rows
+    narrow = None if selection.all else narrowed(call.cache, selection)
+    if narrow is not None:
+        return await _chosen([item for item in narrow if after is None or item.place > after], selection, revision, call.options.limit)
     if selection.namespace or after:
         low = after or (selection.namespace, "")
         places = rows.irange(low, (selection.namespace + "\0", "") if selection.namespace else None, inclusive=(after is None, False))
         candidates = [rows[place] for place in places]
     else:
         candidates = list(rows.values())
-    return await _chosen(candidates, selection, revision, call.options.limit)
+    chosen = await _chosen(candidates, selection, revision, call.options.limit)
+    await learn(call.cache, selection)
+    return chosen
 
 
 async def _from_store(

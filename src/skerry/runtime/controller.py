@@ -109,3 +109,4 @@ class Controller:
                 self.queue.done(key)
                 if again is not None:
                     self.queue.add_after(key, again)
+            await asyncio.sleep(0)  # a scan may bring ten thousand keys for which there is nothing to wait for

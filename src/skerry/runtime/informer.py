@@ -33,6 +33,13 @@ def key_of(obj: Json) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
+def bare(obj: Json) -> Json:
+    """What is held of an object by who only wants to know that it is there, and that it changed."""
+    metadata = obj["metadata"]
+    names = {name: metadata[name] for name in ("namespace", "name", "resourceVersion") if metadata.get(name)}
+    return {"metadata": names}
+
+
 class Informer:
     """One kind of one API."""
 

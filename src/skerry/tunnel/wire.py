@@ -32,6 +32,7 @@ LIMITS: list[tuple[str, int]] = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.so_reuseport", 0),
+    ("grpc.tsi.max_frame_size", 2048),  # each connection holds a buffer of it; larger ones carry bulk no faster
 ]
 
 Pair = Callable[[], tuple[bytes, bytes]]
@@ -41,37 +42,46 @@ Roots = Callable[[], bytes]
 """Reads the roots that agents' certificates may come from, PEM."""
 
 
+class Shown:
+    """What a gateway shows and trusts in handshakes: asked for at each, and made into a context of TLS only where it has changed.
+
+    A context holds a hundred kilobytes for as long as a connection that was made with it. And gRPC puts it in the place of the one
+    before without a lock, and ends the process where two handshakes do so at once: it is told of another one only when there is one.
+    """
+
+    def __init__(self, pair: Pair, roots: Roots | None) -> None:
+        """Read both for the first time; without ``roots`` nobody is asked for a certificate."""
+        self._pair, self._roots = pair, roots
+        self._changing = threading.Lock()
+        self._last = self._read()
+        self.now = self._made()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What is to be used from now on; None: what was."""
+        with self._changing:
+            found = self._read()
+            if found == self._last:
+                return None
+            self._last = found
+            self.now = self._made()
+            return self.now
+
+    def _read(self) -> tuple[tuple[bytes, bytes], bytes | None]:
+        return self._pair(), self._roots() if self._roots else None
+
+    def _made(self) -> grpc.ServerCertificateConfiguration:
+        (certificate, key), roots = self._last
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots)
+
+
 def server(servicer: Any, address: str, pair: Pair, roots: Roots | None) -> tuple[grpc.aio.Server, int]:
     """Make a server for a servicer; returns it, not yet started, and the port it took. Raises OSError if it cannot listen.
 
     Without ``roots`` nobody shows a certificate: the servicer sees to it that everybody proves himself otherwise.
     """
-
-    def now() -> tuple[bytes, bytes, bytes | None]:
-        return *pair(), roots() if roots else None
-
-    def configured(certificate: bytes, key: bytes, trusted: bytes | None) -> grpc.ServerCertificateConfiguration:
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=trusted)
-
-    used = now()
-
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
-        """What to use from now on, None: what was used before.
-
-        gRPC puts it in the place of the one before without a lock, and ends the process where two handshakes do so at once: it
-        is told of another one only when there is another one.
-        """
-        nonlocal used
-        with changing:
-            found = now()
-            if found == used:
-                return None
-            used = found
-            return configured(*found)
-
-    changing = threading.Lock()
-    demanded = roots is not None
-    credentials = grpc.dynamic_ssl_server_credentials(configured(*used), renewed, demanded)  # type: ignore[arg-type] # None is allowed
+    shown = Shown(pair, roots)
+    changed: Any = shown.changed  # the stubs do not know that None is an answer: no change
+    credentials = grpc.dynamic_ssl_server_credentials(shown.now, changed, require_client_authentication=roots is not None)
     made = grpc.aio.server(options=LIMITS)
     link_pb2_grpc.add_LinkServiceServicer_to_server(servicer, made)  # type: ignore[no-untyped-call] # generated
     try:

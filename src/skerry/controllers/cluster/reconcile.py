@@ -38,8 +38,10 @@ from skerry.controllers.cluster.stages import is_trouble
 from skerry.controllers.cluster.world import FINALIZER
 from skerry.kinds.cluster import DISCOVERED, ClusterStatus
 from skerry.kinds.common import API_VERSION, Condition
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kinds.manifestset import PRUNE
 from skerry.kinds.nodepool import NodePoolStatus
+from skerry.kinds.observedobject import GROUP_LABEL
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock, SystemClock, rfc3339
 from skerry.kit.log import get
@@ -50,7 +52,7 @@ from skerry.runtime.bindings import end_bindings
 from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
 from skerry.runtime.events import Recorder, changed
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import Informer, bare
 from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-lifecycle"
@@ -67,10 +69,9 @@ class ClusterController:
         """Nothing happens before ``run``."""
         self._client, self._holding, self._clock = client, holding, clock or SystemClock()
         self._options, self._recorder = options, Recorder(client, MANAGER, self._clock)
-        self._informers = {
-            ref.plural: Informer(client, ref)
-            for ref in (refs.CLUSTERS, refs.POOLS, refs.SETS, refs.OBSERVED, refs.MANAGEMENT, refs.CLASSES, refs.PROVISIONERS)
-        }
+        self._informers = {ref.plural: Informer(client, ref) for ref in (refs.MANAGEMENT, refs.CLASSES, refs.PROVISIONERS)}
+        self._informers |= {ref.plural: Informer(client, ref, keep=bare) for ref in (refs.CLUSTERS, refs.POOLS, refs.SETS)}
+        self._informers["observedobjects"] = Informer(client, refs.OBSERVED, labels=f"{GROUP_LABEL}={CAPI_GROUP}", keep=_owned)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -88,8 +89,12 @@ class ClusterController:
             for name, informer in found.items():
                 owner.spawn(informer.run(), name)
             owner.spawn(self._recorder.run(), "events")
-            controller = Controller("cluster", sources, self.reconcile, mine=self._holding.covers, options=self._options, clock=self._clock)
+            controller = Controller("cluster", sources, self.reconcile, mine=self._mine, options=self._options, clock=self._clock)
             await controller.run()
+
+    def _mine(self, key: str) -> bool:
+        """Attached clusters are what their agents say (``gateway/standing.py``): there is nothing to plan."""
+        return self._holding.covers(key) and key.partition("/")[2].partition(".")[0] not in BUILTIN
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one cluster (``namespace/provisioner.name``) to what is asked for; returns when to look again, in seconds."""
@@ -275,6 +280,14 @@ def _given_up(found: Json) -> Json:
     entries = found["metadata"].get("managedFields") or []
     kept = [each for each in entries if each.get("manager") != MANAGER or each.get("subresource")]
     return {"managedFields": kept or [{}]} if len(kept) < len(entries) else {}
+
+
+def _owned(observed: Json) -> Json:
+    """What is held of an observed object: what says whose it is."""
+    label = f"{CAPI_GROUP}/cluster-name"
+    labels = {name: value for name, value in ((observed["object"].get("metadata") or {}).get("labels") or {}).items() if name == label}
+    source = {name: observed["source"].get(name, "") for name in ("apiVersion", "kind", "namespace", "name")}
+    return {**bare(observed), "source": source, "object": {"metadata": {"labels": labels}}}
 
 
 def cluster_of_pool(key: str) -> Iterable[str]:

@@ -22,6 +22,8 @@ from skerry.machinery.resource import Json
 
 MARK = f"{GROUP}/mirrored"
 CAPI = "cluster.x-k8s.io/"
+SOURCES = ("clusterclasses", "clusters", "kubernetesreleases", "tanzukubernetesreleases")
+"""The kinds that are read, by plural."""
 RELEASES = (("run.tanzu.vmware.com/", "TanzuKubernetesRelease"), ("kubernetes.vmware.com/", "KubernetesRelease"))
 UNUSABLE = ("deactivated", "invalid", "incompatible")
 
@@ -72,6 +74,11 @@ def steps(wanted: dict[tuple[str, str], Json], present: dict[tuple[str, str], Js
         if gone and not (plural == "provisioners" and name in used):
             made.append(Step("delete", plural, there))
     return made
+
+
+def withdrawn(wanted: dict[tuple[str, str], Json], present: dict[tuple[str, str], Json]) -> bool:
+    """Whether a provisioner is seen no longer: only then does it matter which of them clusters name."""
+    return any(plural == "provisioners" and (plural, name) not in wanted and _marked(there) for (plural, name), there in present.items())
 
 
 def _same(there: Json, body: Json) -> bool:

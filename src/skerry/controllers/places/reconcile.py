@@ -7,7 +7,7 @@ others are kept, and the write carries the revision that was read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from skerry.machinery.errors import AlreadyExists, NotFound
 from skerry.machinery.resource import Json
 from skerry.runtime.conditions import merged
 from skerry.runtime.controller import Controller, Options, Source
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import Informer, bare
 from skerry.runtime.shares import EVERYTHING, Holding
 
 MANAGER = "skerry-places"
@@ -49,16 +49,17 @@ class PlacesController:
     async def run(self) -> None:
         """Work until cancelled."""
         await seed(self._client)
-        informers = {ref.plural: Informer(self._client, ref) for ref in (MANAGEMENT, PROVISIONERS, NAMESPACES, CLUSTERS, SETS)}
+        informers = {ref.plural: Informer(self._client, ref, keep=bare) for ref in (NAMESPACES, CLUSTERS, SETS)}
+        informers |= {ref.plural: Informer(self._client, ref) for ref in (MANAGEMENT, PROVISIONERS)}
         places = [
             Source(informers["managementclusters"]),
             Source(informers["namespaces"]),
-            Source(informers["clusters"], lambda key: (key.split("/")[0],)),
+            Source(informers["clusters"], _if_deleting(informers["managementclusters"], lambda key: key.split("/")[0])),
         ]
         rooms = [
             Source(informers["provisioners"]),
             Source(informers["manifestsets"], provisioner_of_set),
-            Source(informers["clusters"], lambda key: (key.split(".")[0],)),
+            Source(informers["clusters"], _if_deleting(informers["provisioners"], lambda key: key.split(".")[0])),
         ]
         async with TaskOwner("places") as owner:
             for name, informer in informers.items():
@@ -80,9 +81,10 @@ class PlacesController:
             if name in BUILTIN:
                 await seed(self._client)
             return None
-        clusters = [each["metadata"]["name"] for each in (await self._client.list(CLUSTERS, name))["items"] if keeps(each)]
         there = await self._maybe(NAMESPACES, name)
         deleting = bool(found["metadata"].get("deletionTimestamp"))
+        there_too = (await self._client.list(CLUSTERS, name))["items"] if deleting else ()
+        clusters = [each["metadata"]["name"] for each in there_too if keeps(each)]
         decision = management_cluster(deleting=deleting, clusters=clusters, namespace_there=there is not None)
         if decision.do == "hold":
             found = await self._hold(MANAGEMENT, found)
@@ -109,9 +111,13 @@ class PlacesController:
         typed = msgspec.convert(found, Provisioner)
         raw = await self._maybe(SETS, set_name(name), namespace)
         sent = msgspec.convert(raw, ManifestSet) if raw else None
-        clusters = (await self._client.list(CLUSTERS, namespace, fields=f"spec.provisioner={name}"))["items"]
-        seen = len((await self._client.list(OBSERVED, namespace, fields=f"source.namespace={name}"))["items"])
-        decision = provisioner(typed, sent, clusters=[each["metadata"]["name"] for each in clusters], seen=seen)
+        clusters: list[str] = []
+        seen = 0
+        if typed.metadata.deletion_timestamp:
+            users = (await self._client.list(CLUSTERS, namespace, fields=f"spec.provisioner={name}"))["items"]
+            clusters = [each["metadata"]["name"] for each in users]
+            seen = len((await self._client.list(OBSERVED, namespace, fields=f"source.namespace={name}"))["items"])
+        decision = provisioner(typed, sent, clusters=clusters, seen=seen)
         if decision.do == "send":
             found = await self._hold(PROVISIONERS, found)
             epoch = self._holding.epoch(namespace)
@@ -173,6 +179,17 @@ async def seed(client: Client) -> None:
             await client.create(kinds[plural], body, body["metadata"].get("namespace", ""), manager=MANAGER)
         except AlreadyExists:
             continue
+
+
+def _if_deleting(places: Informer, place_of: Callable[[str], str]) -> Callable[[str], Iterable[str]]:
+    """The place that a cluster is in, while it is being deleted: only then does it wait for clusters."""
+
+    def keys(key: str) -> Iterable[str]:
+        place = place_of(key)
+        found = places.get(place)
+        return (place,) if found is not None and found["metadata"].get("deletionTimestamp") else ()
+
+    return keys
 
 
 def provisioner_of_set(key: str) -> Iterable[str]:
