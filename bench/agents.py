@@ -37,7 +37,9 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import read
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
+from skerry.kinds.fullname import of_key
 from skerry.kit.aio import TaskOwner
+from skerry.runtime.informer import Informer
 
 ROOT = Path(__file__).resolve().parents[1]
 SKERRY = Path(sys.executable).parent / "skerry"
@@ -317,10 +319,9 @@ class Registered:
 async def registration(at: Server, load: Swarms, names: Sequence[str], rate: float, at_once: int = 8) -> Registered:
     """Have clusters join."""
     ready: dict[str, float] = {}
-    listed = await at.client.list(CLUSTERS, NAMESPACE)
     spent, others, processes = at.side.cpu_seconds(), await load.cpu(), len(await load.all(do="cost"))
     async with TaskOwner("ready") as owner:
-        owner.spawn(_ready(at, listed["metadata"]["resourceVersion"], ready), "watch")
+        owner.spawn(_ready(at, ready), "watch")
         answers = await load.dealt(names, do="register", objects=8, rate=rate / processes, at_once=0 if rate else at_once)
         ends = time.monotonic() + PATIENCE
         while not ready.keys() >= set(names) and time.monotonic() < ends:
@@ -339,12 +340,16 @@ async def registration(at: Server, load: Swarms, names: Sequence[str], rate: flo
     return made
 
 
-async def _ready(at: Server, revision: str, ready: dict[str, float]) -> None:
-    async for event in at.client.watch(CLUSTERS, NAMESPACE, resource_version=revision):
-        name = f"{NAMESPACE}.{event.object['metadata'].get('name')}"
-        conditions = (event.object.get("status") or {}).get("conditions") or ()
+async def _ready(at: Server, ready: dict[str, float]) -> None:
+    informer = Informer(at.client, CLUSTERS, namespace=NAMESPACE)
+
+    def changed(key: str) -> None:
+        conditions = ((informer.get(key) or {}).get("status") or {}).get("conditions") or ()
         if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
-            ready.setdefault(name, time.monotonic())
+            ready.setdefault(str(of_key(key)), time.monotonic())
+
+    informer.listen(changed)
+    await informer.run()
 
 
 def tell(line: str) -> None:

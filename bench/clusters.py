@@ -29,6 +29,7 @@ from peers.processes import Processes, clean_environment
 from skerry.client.contract import Ref
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
+from skerry.runtime.informer import Informer
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "site"
@@ -103,11 +104,17 @@ async def make(at: Server, site: Site, names: Sequence[str]) -> None:
     await crowd([partial(one, name) for name in names])
 
 
-async def follow(at: Server, revision: str, prefix: str, ready: dict[str, float]) -> None:
+async def follow(at: Server, prefix: str, ready: dict[str, float]) -> None:
     """Note when each cluster with a prefix was Ready, until cancelled."""
-    async for event in at.client.watch(CLUSTERS, NAME, resource_version=revision):
-        if _ready(event.object) and event.object["metadata"]["name"].startswith(prefix):
-            ready.setdefault(event.object["metadata"]["name"], time.monotonic())
+    informer = Informer(at.client, CLUSTERS, namespace=NAME)
+
+    def changed(key: str) -> None:
+        obj, name = informer.get(key), key.partition("/")[2]
+        if obj is not None and name.startswith(prefix) and _ready(obj):
+            ready.setdefault(name, time.monotonic())
+
+    informer.listen(changed)
+    await informer.run()
 
 
 def _ready(obj: Json) -> bool:
@@ -120,10 +127,9 @@ async def measure(at: Server, site: Site, agent: Side, number: int, count: int, 
     before = await at.quiet()
     sides = (at.side, agent, site.side)
     spent = [each.cpu_seconds() for each in sides]
-    listed = await at.client.list(CLUSTERS, NAME)
     ready: dict[str, float] = {}
     async with TaskOwner("bench") as owner:
-        owner.spawn(follow(at, listed["metadata"]["resourceVersion"], f"{PROVISIONER}.c{number}-", ready), "watch")
+        owner.spawn(follow(at, f"{PROVISIONER}.c{number}-", ready), "watch")
         began = time.monotonic()
         await make(at, site, [f"c{number}-{each}" for each in range(count)])
         wrote = time.monotonic() - began
