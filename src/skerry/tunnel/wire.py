@@ -32,7 +32,6 @@ LIMITS: list[tuple[str, int]] = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.so_reuseport", 0),
-    ("grpc.tsi.max_frame_size", 2048),  # each connection holds a buffer of it; larger ones carry bulk no faster
 ]
 
 Pair = Callable[[], tuple[bytes, bytes]]
