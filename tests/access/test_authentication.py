@@ -53,7 +53,7 @@ async def test_a_certificate_that_ended_while_the_connection_lives_is_refused(tm
     clock.moment = NOON + policy.CLIENT.lifetime
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(far, "")
-    clock.moment = NOON - timedelta(days=1)
+    clock.moment = NOON - policy.BACKDATE - timedelta(hours=1)
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(far, "")
 

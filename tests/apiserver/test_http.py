@@ -151,7 +151,7 @@ async def test_a_certificate_that_has_ended_or_not_begun_ends_the_handshake() ->
     async with door() as server:
         server.reload(server_context(FRONT.pem, old.bundle + INTERNAL.bundle))
         assert await refused(server, client(old, now=NOW - timedelta(days=300)))
-        assert await refused(server, client(INTERNAL, now=NOW + timedelta(days=1)))
+        assert await refused(server, client(INTERNAL, now=NOW + policy.BACKDATE + timedelta(hours=1)))
         assert not await refused(server, client(old))
 
 
