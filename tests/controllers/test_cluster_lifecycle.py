@@ -9,7 +9,7 @@ import pytest
 
 from skerry.client.contract import PatchKind, Ref
 from skerry.controllers.cluster.reconcile import ClusterController
-from skerry.controllers.cluster.world import FORCE
+from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import GROUP, VERSION
 from skerry.machinery.errors import NotFound
 from tests.controllers.conftest import NOW, Json, Site

@@ -24,8 +24,8 @@ from skerry.controllers.cluster.actions import (
     ReleaseManifestSet,
 )
 from skerry.controllers.cluster.plan import Plan, explain, plan
-from skerry.controllers.cluster.world import FINALIZER, FORCE, World
-from skerry.kinds.cluster import Cluster
+from skerry.controllers.cluster.world import FINALIZER, World
+from skerry.kinds.cluster import FORCE, Cluster
 from skerry.kinds.clusterclass import ClusterClassSpec
 from skerry.kinds.managementcluster import ManagementCluster
 from skerry.kinds.manifestset import ManifestSet

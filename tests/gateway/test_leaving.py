@@ -12,10 +12,11 @@ import pytest
 
 from skerry.client.contract import PatchKind, Ref
 from skerry.gateway import leaving
-from skerry.gateway.leaving import FINALIZER, FORCE
+from skerry.gateway.leaving import FINALIZER
 from skerry.gateway.registration import OneTimeTokens
 from skerry.gateway.standing import NOTHING, next_status
 from skerry.gateway.subjects import CLUSTERS
+from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.errors import NotFound

@@ -22,8 +22,8 @@ from skerry.agent.memory import CONFIGMAPS, NAMESPACES
 from skerry.client.connection import Connection
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.client.http import HttpClient
-from skerry.gateway.leaving import FORCE
 from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, address, connected
+from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import API_VERSION
 from skerry.kinds.fullname import FullName, parsed, words
 from skerry.kit import yamls

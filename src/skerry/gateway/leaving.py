@@ -25,6 +25,7 @@ from skerry.gateway.desired import MANIFESTSETS
 from skerry.gateway.registration import OneTimeTokens
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.subjects import Subjects, address, connected
+from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import GROUP
 from skerry.kinds.fullname import FullName, parsed
 from skerry.kit.clock import Clock
@@ -35,8 +36,6 @@ from skerry.runtime.informer import Informer, key_of
 from skerry.tunnel import link_pb2 as pb
 
 FINALIZER = f"{GROUP}/attachment"
-FORCE = f"{GROUP}/force-delete"
-"""Annotation, ``"true"``: let go of a deleted cluster whose agent is away or cannot leave, and leave what is in it where it is."""
 FORCED_AFTER = timedelta(seconds=30)
 """How long an agent that is here has to leave by itself where force is allowed."""
 ATTACHED = "attached"

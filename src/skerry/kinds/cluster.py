@@ -34,6 +34,8 @@ from skerry.machinery.schema import Schema
 Policy = Literal["Manage", "Observe"]
 DISCOVERED = f"{GROUP}/discovered"
 """Label, ``"true"``, of a Cluster or NodePool that was found in its management cluster."""
+FORCE = f"{GROUP}/force-delete"
+"""Annotation, ``"true"``: let go of a deleted cluster whose agent is away, and leave what is at the far end where it is."""
 
 Phase = Literal["Pending", "Provisioning", "Ready", "Scaling", "Upgrading", "Degraded", "Failed", "Deleting", "Unknown"]
 

@@ -17,8 +17,8 @@ from skerry.capi.read import Machines
 from skerry.capi.render import last
 from skerry.capi.upgrade import Verdict, oldest, satisfies
 from skerry.controllers.cluster import checks, observing
-from skerry.controllers.cluster.world import FORCE, World
-from skerry.kinds.cluster import Cluster, ClusterStatus, Endpoint, Phase
+from skerry.controllers.cluster.world import World
+from skerry.kinds.cluster import FORCE, Cluster, ClusterStatus, Endpoint, Phase
 from skerry.kinds.common import Condition, Counts
 from skerry.kinds.nodepool import NodePool, NodePoolStatus
 from skerry.runtime.conditions import counted, find, is_true, merged

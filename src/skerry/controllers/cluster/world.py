@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from skerry.capi.read import ClusterFacts, Machines
 from skerry.capi.readback import Reading, newest
 from skerry.capi.upgrade import older, parse, satisfies
-from skerry.kinds.cluster import Cluster
+from skerry.kinds.cluster import FORCE, Cluster
 from skerry.kinds.clusterclass import ClusterClassSpec
 from skerry.kinds.common import GROUP, Condition
 from skerry.kinds.managementcluster import ManagementCluster
@@ -20,8 +20,6 @@ from skerry.kinds.manifestset import ManifestSet
 from skerry.kinds.nodepool import NodePool
 
 FINALIZER = f"{GROUP}/lifecycle"
-FORCE = f"{GROUP}/force-delete"
-"""Annotation, ``"true"``: let go of a deleted cluster whose agent is away, and leave what is at the far end where it is."""
 UPGRADE_REASONS = frozenset(
     ("ClusterUpgrading", "ControlPlaneUpgradePending", "MachineDeploymentsUpgradePending", "MachineDeploymentsUpgradeDeferred")
 )
