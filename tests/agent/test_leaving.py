@@ -13,12 +13,12 @@ import pytest
 
 from skerry.agent import main
 from skerry.agent.keeping import ClusterSecret, Folder
-from skerry.agent.leaving import leave
+from skerry.agent.leaving import CLUSTER_BINDINGS, CLUSTER_ROLES, leave
 from skerry.agent.main import Agent, AgentSettings
 from skerry.agent.memory import NAMESPACES
 from skerry.client.connection import Connection
 from skerry.client.http import HttpClient
-from skerry.compose.attachment import CLUSTER_BINDINGS, CLUSTER_ROLES, applied, cleaned
+from skerry.compose.attachment import applied, cleaned
 from skerry.gateway.manifest import Installation, documents
 from skerry.kinds.common import API_VERSION
 from skerry.kit.aio import TaskOwner
@@ -148,18 +148,22 @@ async def test_a_deleted_cluster_is_cleaned_by_its_agent_which_then_ends(fleet: 
     assert await Folder(fleet.folder / "shop").load() is None
 
 
+def cut_when_left(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the line to the gateway as soon as the agent has taken everything away."""
+
+    async def and_cut(client: Any) -> str:
+        problem = await leave(client)
+        fleet.wire.cut()
+        return problem
+
+    monkeypatch.setattr(main, "leave", and_cut)
+
+
 async def test_an_agent_that_was_not_heard_says_it_again_when_it_can(fleet: Fleet, place: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     await attached(fleet, "shop")
     await held(fleet)
     async with running(fleet, place.connection) as (agent, task):
-        really = leave
-
-        async def and_cut(client: Any) -> str:
-            problem = await really(client)
-            fleet.wire.cut()
-            return problem
-
-        monkeypatch.setattr(main, "leave", and_cut)
+        cut_when_left(fleet, monkeypatch)
         await delete(fleet)
         await away(place)
         assert await found(fleet) is not None
@@ -202,14 +206,7 @@ async def test_an_agent_that_nobody_hears_any_more_ends(fleet: Fleet, place: Tar
     await attached(fleet, "shop")
     await held(fleet)
     async with running(fleet, place.connection) as (_, task):
-        really = leave
-
-        async def and_cut(client: Any) -> str:
-            problem = await really(client)
-            fleet.wire.cut()
-            return problem
-
-        monkeypatch.setattr(main, "leave", and_cut)
+        cut_when_left(fleet, monkeypatch)
         await delete(fleet)
         async with asyncio.timeout(60):
             await task

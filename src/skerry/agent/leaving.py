@@ -15,10 +15,8 @@ from skerry.machinery.resource import Json
 from skerry.tunnel.places import BINDINGS, NAMESPACE, ROLES
 
 RBAC = ("rbac.authorization.k8s.io", "v1")
-WIDE = (
-    *((Ref(*RBAC, "clusterroles", namespaced=False), name) for name in ROLES),
-    *((Ref(*RBAC, "clusterrolebindings", namespaced=False), name) for name in BINDINGS),
-)
+CLUSTER_ROLES, CLUSTER_BINDINGS = Ref(*RBAC, "clusterroles", namespaced=False), Ref(*RBAC, "clusterrolebindings", namespaced=False)
+WIDE = (*((CLUSTER_ROLES, name) for name in ROLES), *((CLUSTER_BINDINGS, name) for name in BINDINGS))
 
 
 async def leave(client: Client) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
+from skerry.agent.leaving import CLUSTER_BINDINGS, CLUSTER_ROLES, RBAC
 from skerry.agent.main import AgentSettings
 from skerry.agent.main import run as run_agent
 from skerry.agent.memory import CONFIGMAPS, NAMESPACES
@@ -39,8 +40,6 @@ MANAGER = "skerry-attach"
 ATTACHED = "attached"
 ACCOUNT_TOKEN_SECONDS = 3600
 POLL_SECONDS = 0.5
-RBAC = ("rbac.authorization.k8s.io", "v1")
-CLUSTER_ROLES, CLUSTER_BINDINGS = Ref(*RBAC, "clusterroles", namespaced=False), Ref(*RBAC, "clusterrolebindings", namespaced=False)
 WIDE = ((CLUSTER_BINDINGS, BINDINGS), (CLUSTER_ROLES, ROLES))
 
 Tell = Callable[[str], None]
