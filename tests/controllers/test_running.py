@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from skerry.client.contract import Ref
+from skerry.client.http import HttpClient
 from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.places.reconcile import MANAGEMENT, NAMESPACES, PROVISIONERS, PlacesController
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import SystemClock
-from skerry.machinery.errors import Conflict, Forbidden, NotFound
+from skerry.machinery.errors import Conflict, Forbidden, NotFound, ServiceUnavailable
 from skerry.runtime.leases import LEASES, LeaseHolder, Options
 from skerry.runtime.namespaces import NamespaceController
-from tests.controllers.conftest import Site
+from tests.controllers.conftest import Json, Site
 
 QUICK = Options(duration=1.5, every=0.1)
 
@@ -109,3 +111,27 @@ async def test_a_provisioner_becomes_a_manifest_set_and_the_built_in_places_are_
             return bool(await site.get("provisioners", "attached", "attached"))
 
         await eventually(there)
+
+
+class FullAtFirst(HttpClient):
+    """A server whose disk is full for the first two creations."""
+
+    refused = 0
+
+    async def create(self, ref: Ref, body: Json, namespace: str = "", *, manager: str = "") -> Json:
+        if self.refused < 2:
+            self.refused += 1
+            raise ServiceUnavailable("the disk is full")
+        return await super().create(ref, body, namespace, manager=manager)
+
+
+async def test_a_server_that_refuses_writes_at_first_gets_its_built_in_places_later(site: Site) -> None:
+    async with FullAtFirst(site.connection) as client, TaskOwner("test") as owner:
+        owner.spawn(PlacesController(client).run(), "controller")
+
+        async def there() -> bool:
+            assert await site.get("managementclusters", "attached", "")
+            return bool(await site.get("provisioners", "attached", "attached"))
+
+        await eventually(there)
+    assert client.refused == 2

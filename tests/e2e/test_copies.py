@@ -23,7 +23,7 @@ from skerry.client.kubeconfig import read
 from skerry.kit.aio import Pulse
 from skerry.machinery.errors import AlreadyExists, BadRequest, Conflict, Expired, NotFound, ServiceUnavailable, Unauthorized
 from skerry.store.contract import EPOCH_JUMP
-from tests.disks import small_disk
+from tests.disks import filled, small_disk
 from tests.e2e.server import SKERRY, Server
 
 Json = dict[str, Any]
@@ -319,15 +319,29 @@ async def test_a_full_disk_refuses_writes_serves_reads_and_heals_when_there_is_r
         await asyncio.to_thread(server.stop)
 
 
+async def test_a_server_that_cannot_start_on_a_full_disk_says_so_and_starts_with_everything_once_there_is_room(tmp_path: Path) -> None:
+    server = Server(tmp_path, verb="server")
+    with small_disk(server.data, "24m"):
+        await asyncio.to_thread(server.start)
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "before", "namespace": "default"}}
+        async with client_of(server) as client:
+            await client.create(MAPS, body, "default")
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
+        with filled(server.data):
+            server.launch()
+            assert await asyncio.to_thread(server.gone) == 1
+            assert "is full; nothing was lost, writes go on once there is room" in server.log.read_text().splitlines()[-1]
+        await asyncio.to_thread(server.start)
+        async with client_of(server) as client:
+            assert await client.get(MAPS, "before", "default")
+        await asyncio.to_thread(server.stop)
+
+
 async def _fill_and_heal(client: HttpClient, server: Server) -> None:
     def body(name: str, size: int = 10) -> Json:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"k": "v" * size}}
 
     await client.create(MAPS, body("before"), "default")
-    ballast = server.data / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
     acknowledged: list[str] = []
 
     async def fill() -> None:
@@ -335,14 +349,14 @@ async def _fill_and_heal(client: HttpClient, server: Server) -> None:
             await client.create(MAPS, body(f"n{number}", 100_000), "default")
             acknowledged.append(f"n{number}")
 
-    with pytest.raises(ServiceUnavailable, match="full; nothing was lost") as caught:
-        await fill()
-    assert caught.value.retry_after
-    listed = {each["metadata"]["name"] for each in (await client.list(MAPS, "default"))["items"]}
-    assert {"before", *acknowledged} <= listed
-    async with client.open("GET", "/readyz") as answer:
-        assert answer.status == 200
-    ballast.unlink()
+    with filled(server.data):
+        with pytest.raises(ServiceUnavailable, match="full; nothing was lost") as caught:
+            await fill()
+        assert caught.value.retry_after
+        listed = {each["metadata"]["name"] for each in (await client.list(MAPS, "default"))["items"]}
+        assert {"before", *acknowledged} <= listed
+        async with client.open("GET", "/readyz") as answer:
+            assert answer.status == 200
     for _ in range(100):
         try:
             await client.create(MAPS, body("after"), "default")

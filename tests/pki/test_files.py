@@ -11,6 +11,7 @@ import pytest
 from skerry.pki import policy
 from skerry.pki.authority import PkiError, facts
 from skerry.pki.files import Safe, create_secret, front_door_names, read_secret, write_secret
+from tests.disks import filled, small_disk
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -103,6 +104,20 @@ def test_a_leaf_that_somebody_else_renewed_beside_us_is_used_at_once(tmp_path: P
     renewed = other.pair(root, policy.SERVER, "x", "x", NOW + 61 * DAY)
     assert renewed != first
     assert safe.pair(root, policy.SERVER, "x", "x", NOW + 61 * DAY) == renewed
+
+
+def test_a_leaf_that_is_due_is_used_until_it_ends_where_no_new_one_can_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    with small_disk(folder, "1m"):
+        safe = Safe(folder)
+        authority = safe.authority("internal", NOW)
+        first = safe.pair(authority, policy.SERVER, "gateway", "skerry", NOW)
+        ends = facts(first.load()[0]).not_after
+        with filled(folder):
+            assert safe.pair(authority, policy.SERVER, "gateway", "skerry", ends - timedelta(hours=1)) == first
+            with pytest.raises(OSError, match=r"gateway\.pem"):
+                safe.pair(authority, policy.SERVER, "gateway", "skerry", ends)
+        assert safe.pair(authority, policy.SERVER, "gateway", "skerry", ends) != first
 
 
 def test_a_leaf_follows_its_root(tmp_path: Path) -> None:

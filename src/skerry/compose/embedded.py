@@ -231,12 +231,16 @@ async def _renew(keys: _Keys, door: Door, client: HttpClient, connection: Callab
     front_door, components = keys.front_door(now), keys.controllers(now)
     while True:
         await clock.sleep(RENEWAL_CHECK_SECONDS)
-        before, front_door = front_door, keys.front_door(clock.now())
-        if front_door != before:
-            door.reload(server_context(front_door.pem, keys.internal.bundle))
-        before, components = components, keys.controllers(clock.now())
-        if components != before:
-            client.renew(connection(components))
+        try:
+            due = keys.front_door(clock.now()), keys.controllers(clock.now())
+        except (OSError, PkiError) as error:  # it is no reason to end: there may be room at the next look
+            log.warning("a certificate could not be renewed", error=str(error))
+            continue
+        if due[0] != front_door:
+            door.reload(server_context(due[0].pem, keys.internal.bundle))
+        if due[1] != components:
+            client.renew(connection(due[1]))
+        front_door, components = due
 
 
 def _tokens(safe: Safe) -> Tokens:

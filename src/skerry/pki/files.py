@@ -27,6 +27,9 @@ from skerry.pki import policy
 from skerry.pki.authority import Authority, KeyPair, PkiError, facts, host_name, make_root
 from skerry.pki.policy import Profile, Subject, Wanted
 
+STILL_GOOD = frozenset({"Due", "NamesMissing"})
+"""Reasons to renew a certificate that still works: where a new one cannot be written (a full disk), it is used until it ends."""
+
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 log = get("pki.files")
@@ -128,14 +131,23 @@ class Safe:
         groups: tuple[str, ...] = (),
         hosts: tuple[str, ...] = (),
     ) -> KeyPair:
-        """A key with its certificate: what is kept under ``name``, or a new one where the rules say so."""
+        """A key with its certificate: what is kept under ``name``, or a new one where the rules say so.
+
+        Raises OSError if a new one is needed and cannot be written.
+        """
         present, known = self._present(name)
         wanted = Wanted(profile, Subject(common, groups), frozenset(host_name(host) for host in hosts), authority.fingerprint)
         finding = policy.renewal(known, wanted, now)
         if present is not None and finding is None:
             return present
         fresh = authority.issue(profile, common, now, groups=groups, hosts=hosts)
-        write_secret(self.path(name), fresh.pem)
+        try:
+            write_secret(self.path(name), fresh.pem)
+        except OSError as error:
+            if present is None or finding is None or finding.reason not in STILL_GOOD:
+                raise
+            log.warning("a certificate could not be renewed; the old one is used", name=name, reason=finding.reason, error=str(error))
+            return present
         if finding is not None:
             log.info("issued a certificate", name=name, reason=finding.reason, message=finding.message)
         return fresh

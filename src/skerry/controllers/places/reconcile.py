@@ -48,7 +48,6 @@ class PlacesController:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await seed(self._client)
         informers = {ref.plural: Informer(self._client, ref, keep=bare) for ref in (NAMESPACES, CLUSTERS, SETS)}
         informers |= {ref.plural: Informer(self._client, ref) for ref in (MANAGEMENT, PROVISIONERS)}
         places = [
@@ -71,6 +70,9 @@ class PlacesController:
                     ("provisioners", rooms, self.reconcile_provisioner),
                 )
             ]
+            for name in filter(self._holding.covers, BUILTIN):  # by the queues, which try again: a full disk refuses them too
+                made[0].queue.add(name)
+                made[1].queue.add(f"{name}/{name}")
             owner.spawn(made[1].run(), "provisioner controller")
             await made[0].run()
 
