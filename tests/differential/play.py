@@ -146,9 +146,10 @@ def normalised(answer: Answer, names: Names, *, watch: bool) -> Json:
     """Return an answer as status, headers and body, fit for comparison."""
     headers = {key: [names.text(value) for value in answer.header(key)] for key in HEADERS if answer.header(key)}
     try:
-        if watch and answer.status == 200:
-            body: Any = [{"type": event["type"], "object": clean(event["object"], names)} for event in events(answer.body) if _told(event)]
-        else:
+        told = list(events(answer.body)) if watch and answer.status == 200 else None
+        if told is not None and all("type" in event for event in told):
+            body: Any = [{"type": event["type"], "object": clean(event["object"], names)} for event in told if _told(event)]
+        else:  # no watch, or a GET of one object, which kube-apiserver may answer from a cache that lags behind its deletion
             body = clean(json.loads(answer.body), names) if answer.body else ""
     except ValueError:
         body = names.text(answer.body.decode(errors="replace"))
