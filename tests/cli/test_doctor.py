@@ -179,6 +179,31 @@ def test_of_postgresql_the_server_is_asked_and_tells_what_it_can_while_its_datab
     assert shown["settings"]["database_url"] == database.dsn()
 
 
+def test_postgresql_is_looked_into_whether_servers_run_or_not(tmp_path: Path) -> None:
+    if why := why_not("wheel"):
+        pytest.skip(why)
+    with PostgreSql("wheel") as database:
+        address = database.dsn().replace("skerry@", "skerry:PLANTED@")
+        named = ("doctor", "--database", address, "-o", "json", "--data")
+        with running(tmp_path, "--database", address, verb="server") as server:
+            found = json.loads(skerry(*named, str(server.data)).stdout)
+            for check in ("server", "database", "encryption", "agents"):
+                assert of(found, check) == {"OK"}, check
+        found = json.loads(skerry(*named, str(server.data)).stdout)
+        assert of(found, "database") == of(found, "encryption") == {"OK"}
+        assert of(found, "server") == {"WARN"}
+        (server.data / "keyring.json").rename(tmp_path / "elsewhere.json")
+        found = json.loads(skerry(*named, str(server.data), code=1).stdout)
+        assert of(found, "encryption") == {"FAIL"}
+        database.stop(signal.SIGKILL)
+        found = json.loads(skerry(*named, str(server.data), code=1).stdout)
+        database.start()
+    (away,) = [each for each in found if each["check"] == "database"]
+    assert away["verdict"] == "FAIL"
+    assert away["todo"]
+    assert "PLANTED" not in json.dumps(found)
+
+
 async def raw(server: Server, path: str) -> Json:
     async with HttpClient(read(server.kubeconfig)) as client:
         answer: Json = await client.raw("GET", path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skerry.cli.common import Form, Output, fail, show
+from skerry.cli.common import Database, Form, Output, PasswordFile, fail, show
 
 if TYPE_CHECKING:
     from skerry.compose.doctor import Finding
@@ -20,7 +20,13 @@ Keyring = Annotated[Path | None, typer.Option("--keyring", help="File of the key
 support_app = typer.Typer(help="Help for whoever helps.", no_args_is_help=True)
 
 
-def doctor(data: Data = Path(".skerry"), keyring: Keyring = None, output: Form = Output.TABLE) -> None:
+def doctor(
+    data: Data = Path(".skerry"),
+    database: Database = "",
+    database_password_file: PasswordFile = None,
+    keyring: Keyring = None,
+    output: Form = Output.TABLE,
+) -> None:
     """Check clock, disk, permissions, certificates, database, encryption, server and agents, and say what to do.
 
     The exit code is 1 if a check fails; a warning leaves it 0.
@@ -30,7 +36,12 @@ def doctor(data: Data = Path(".skerry"), keyring: Keyring = None, output: Form =
     from skerry.compose.doctor import Verdict, diagnose
     from skerry.compose.settings import ServerSettings
 
-    settings = ServerSettings(data.resolve(), keyring_file=keyring and keyring.resolve())
+    settings = ServerSettings(
+        data.resolve(),
+        database_url=database,
+        database_password=database_password_file,
+        keyring_file=keyring and keyring.resolve(),
+    )
     findings = asyncio.run(diagnose(settings, datetime.now(UTC)))
     show(list(_lines(findings)), [each._asdict() for each in findings], output)
     if any(each.verdict is Verdict.FAIL for each in findings):

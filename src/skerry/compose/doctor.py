@@ -21,6 +21,7 @@ from skerry.client.connection import BadConnection
 from skerry.client.contract import Ref
 from skerry.client.http import HttpClient
 from skerry.client.kubeconfig import KubeconfigError, read
+from skerry.compose.database import address, shown
 from skerry.compose.encryption import MARK
 from skerry.compose.encryption import PATH as KEYS
 from skerry.compose.settings import ServerSettings
@@ -81,7 +82,10 @@ async def diagnose(settings: ServerSettings, now: datetime) -> list[Finding]:
     """Make every check."""
     if not settings.data.is_dir():
         return [fail("data folder", f"{settings.data} is not there", "name the folder of the server with --data")]
-    return [*local(settings, now), *await _asked(settings, served=bool(holder(settings.database)))]
+    found = list(local(settings, now))
+    if settings.shared:
+        found += await _looked_into(settings)
+    return [*found, *await _asked(settings, served=bool(holder(settings.database)))]
 
 
 def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
@@ -90,19 +94,41 @@ def local(settings: ServerSettings, now: datetime) -> Iterator[Finding]:
     yield from disk(settings.data)
     yield from permissions(settings)
     yield from certificates(settings.pki, now)
+    if not settings.shared:
+        yield from _embedded(settings)
+
+
+def _embedded(settings: ServerSettings) -> Iterator[Finding]:
     examined = None
     try:
         examined = examine(settings.database, MARK)
     except FileNotFoundError:
         if not holder(settings.database):  # a server that runs without it has PostgreSQL, and is asked
-            todo = "start the server, or restore a backup: skerry restore FILE"
+            todo = "start the server, name the PostgreSQL that it uses with --database, or restore a backup: skerry restore FILE"
             yield fail("database", f"{settings.database} is not there, and no server runs on PostgreSQL", todo)
     except StoreError as error:
-        told = re.split(r"; |(?<=\)): ", str(error), maxsplit=1)
-        yield fail("database", told[0], told[1] if told[1:] else "keep a copy of the file and restore the last backup: skerry restore FILE")
+        yield _unusable(error, "keep a copy of the file and restore the last backup: skerry restore FILE")
     if examined is not None:
         yield from database(examined)
         yield from encryption(settings.keyring, examined)
+
+
+def _unusable(error: Exception, otherwise: str) -> Finding:
+    """What an error says of a database, and what it says to do."""
+    told = re.split(r"; |(?<=\)): ", str(error), maxsplit=1)
+    return fail("database", told[0], told[1] if told[1:] else otherwise)
+
+
+async def _looked_into(settings: ServerSettings) -> list[Finding]:
+    """What a PostgreSQL database tells, whether servers run on it or not."""
+    from skerry.store.postgres.examine import examine as look
+
+    try:
+        examined = await look(address(settings), MARK)
+    except (StoreError, OSError) as error:
+        return [_unusable(error, "see whether it runs, and is reached from this machine with these credentials")]
+    what = f"{shown(settings)}; {examined.objects} objects, revision {examined.revision}, schema {examined.schema}, {_size(examined.size)}"
+    return [ok("database", what), *encryption(settings.keyring, examined)]
 
 
 def clock(folder: Path, now: datetime) -> Iterator[Finding]:
@@ -221,7 +247,7 @@ async def _asked(settings: ServerSettings, *, served: bool) -> list[Finding]:
         connection = read(settings.kubeconfig)
         async with HttpClient(connection, user_agent="skerry-doctor") as client:
             found = await _server(client, connection.server)
-            if not settings.database.exists():
+            if not settings.shared and not settings.database.exists():
                 found += [await _database(client), await _encryption(client)]
             return [*found, *await _agents(client)]
     except (KubeconfigError, BadConnection, OSError) as error:

@@ -69,6 +69,11 @@ WHERE l.revision > $1 ORDER BY l.revision LIMIT $2;
 SELECT revision, organization, resource, namespace, name, value FROM log
 WHERE revision > $1 AND resource = ANY ($2::text[]) ORDER BY revision LIMIT $3;
 
+-- name: sealed_heads
+-- Which keys sealed values name: what they begin with ($1), a byte of length, and so many bytes of the key's id.
+SELECT DISTINCT substr(value, 1, length($1::bytea) + 1 + get_byte(value, length($1))) AS head FROM log
+WHERE length(value) > length($1) AND substr(value, 1, length($1)) = $1;
+
 -- name: rewrite
 -- Other bytes of the same meaning, where what was read still stands; how many there were.
 WITH done AS (

@@ -1,0 +1,48 @@
+"""A look at a PostgreSQL database from outside, whether servers run on it or not: nothing is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skerry.store.contract import Key, StoreError
+from skerry.store.examine import Examined
+from skerry.store.postgres.schema import begun, level_of, show
+from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
+from skerry.store.sealing import MAGIC, key_of
+
+SECONDS = 600.0
+
+
+async def examine(address: Address, mark: Key) -> Examined:
+    """Look through a database (reads the heads of all its values), and fetch one value; raises StoreError that says what to do."""
+    try:
+        connection = await Server(address, Limits()).connect(SECONDS)
+        try:
+            return await _examined(connection, address, mark)
+        finally:
+            await connection.close(timeout=5)
+    except Exception as error:
+        raise explain(error, address) from error
+
+
+async def _examined(connection: Any, address: Address, mark: Key) -> Examined:
+    await show(connection, address)
+    if not await begun(connection):
+        raise StoreError(f"{address} holds no database of Skerry's; see whether it is the one that the servers are started with")
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        head = await connection.fetchrow(SQL["head"])
+        heads = await connection.fetch(SQL["sealed_heads"], MAGIC)
+        marked = await connection.fetchrow(SQL["present"], *mark)
+        size = await connection.fetchval("SELECT pg_database_size(current_database())")
+    return Examined(
+        schema=(await level_of(connection)).pre,
+        revision=head["revision"],
+        compacted=head["compacted"],
+        objects=head["objects"],
+        epoch=head["epoch"],
+        size=size,
+        log_size=0,
+        holder="",
+        keys=tuple(sorted({key_of(each["head"]) for each in heads})),
+        mark=marked and marked["value"],
+    )
