@@ -80,8 +80,8 @@ def _default(option: Any) -> str:
 
 
 def _explained(option: Any) -> str:
-    choices = getattr(option.type_descriptor.annotation, "__members__", {})
-    text = [option.help, f"One of {', '.join(f'`{each.value}`' for each in choices.values())}." if choices else ""]
+    choices = getattr(option.type, "choices", ())
+    text = [option.help, f"One of {', '.join(f'`{each}`' for each in choices)}." if choices else ""]
     text.append(f"Also taken from `{option.envvar}`." if option.envvar else "")
     return " ".join(each for each in text if each)
 
