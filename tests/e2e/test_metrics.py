@@ -29,7 +29,8 @@ from skerry.compose import metrics
 from skerry.compose.embedded import embedded
 from skerry.compose.settings import ServerSettings
 from skerry.kinds import catalogue
-from skerry.kit.metrics import OPENMETRICS, TEXT, Metric
+from skerry.kit.metrics import Metric
+from skerry.kit.page import OPENMETRICS, TEXT
 from skerry.machinery.errors import ApiError
 from tests.e2e.agents import Agent, front_root
 from tests.e2e.server import Server, clients

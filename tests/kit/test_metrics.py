@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from skerry.kit.lag import LoopLag
 from skerry.kit.measure import Histogram
-from skerry.kit.metrics import OPENMETRICS, TEXT, Page, counter, gauge, histogram, negotiated
+from skerry.kit.metrics import counter, gauge, histogram
+from skerry.kit.page import OPENMETRICS, TEXT, Page, negotiated
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"

@@ -8,7 +8,7 @@ import pytest
 
 from skerry.kinds.common import Condition
 from skerry.kit.clock import SystemClock
-from skerry.kit.metrics import Page
+from skerry.kit.page import Page
 from skerry.runtime import meters
 from skerry.runtime.conditions import merged
 from skerry.runtime.queue import WorkQueue

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skerry.agent import identity as identities
-from skerry.agent import metrics
 from skerry.agent.discovery import KindMap
 from skerry.agent.enforce import Enforcer
 from skerry.agent.health import Look, findings
@@ -46,7 +45,6 @@ from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.kit.clock import Clock, SystemClock
 from skerry.kit.log import get
-from skerry.kit.metrics import Page
 from skerry.machinery.errors import ApiError, Forbidden, NotFound, ServerTimeout, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from skerry.pki.authority import KeyPair, PkiError, key_pem, make_csr, new_key
 from skerry.runtime.meters import Meters
@@ -310,19 +308,25 @@ class Agent:
             "proxy": self._proxy.statistics(),
         }
 
-    def page(self) -> Page:
-        """What the agent shows of itself to Prometheus."""
-        return metrics.page(
-            metrics.Sources(
-                statistics=self.statistics,
-                outcomes=self._enforcer.outcomes,
-                inventory=self._inventory.objects,
-                certificates=lambda: {"agent": self._identity.certificate, "roots": self._identity.bundle},
-                reachable=lambda: not self._probe.problem,
-                answered=self._client.answered,
-                meters=self._meters,
-            )
+    @asynccontextmanager
+    async def shown(self, address: str) -> AsyncIterator[None]:
+        """Serve the agent's metrics at HOST:PORT until the block is left; nowhere if that is empty. Raises OSError."""
+        if not address:
+            yield
+            return
+        from skerry.agent import metrics  # an HTTP server and Prometheus' library: megabytes that few agents have a use for
+
+        sources = metrics.Sources(
+            statistics=self.statistics,
+            outcomes=self._enforcer.outcomes,
+            inventory=self._inventory.objects,
+            certificates=lambda: {"agent": self._identity.certificate, "roots": self._identity.bundle},
+            reachable=lambda: not self._probe.problem,
+            answered=self._client.answered,
+            meters=self._meters,
         )
+        async with metrics.served(address, metrics.page(sources)):
+            yield
 
 
 def backoff() -> Backoff:
@@ -335,7 +339,7 @@ async def run(settings: AgentSettings, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     async with HttpClient(settings.target, user_agent="skerry-agent") as client:
         agent = Agent(await _identity(settings, client, clock), settings, client, clock)
-        async with metrics.served(settings.metrics_address, agent.page()) if settings.metrics_address else contextlib.nullcontext():
+        async with agent.shown(settings.metrics_address):
             await agent.run()
 
 

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from aiohttp import web
 
 from skerry.kit.log import get
-from skerry.kit.metrics import Page, counter, gauge
+from skerry.kit.metrics import counter, gauge
+from skerry.kit.page import Page
 from skerry.pki import expiry
 from skerry.runtime import meters
 from skerry.runtime.meters import Meters

@@ -14,7 +14,8 @@ from importlib.metadata import version
 from skerry.access.audit import AuditFile
 from skerry.compose.settings import ServerSettings
 from skerry.kit.lag import LoopLag
-from skerry.kit.metrics import Page, Value, counter, gauge, histogram
+from skerry.kit.metrics import Value, counter, gauge, histogram
+from skerry.kit.page import Page
 from skerry.pki import expiry
 from skerry.restapi.cache import ResourceCache
 from skerry.restapi.server import ApiServer

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from skerry.kit.measure import Histogram
-from skerry.kit.metrics import Page, Value, counter, gauge, histogram
+from skerry.kit.metrics import Shows, Value, counter, gauge, histogram
 
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds. A reconcile may wait for another cluster's API."""
@@ -88,7 +88,7 @@ LONGEST = gauge("workqueue_longest_running_processor_seconds", "How long the wor
 METRICS = (DEPTH, ADDS, RETRIES, WAITED, WORKED, UNFINISHED, LONGEST)
 
 
-def show(page: Page, meters: Meters) -> None:
+def show(page: Shows, meters: Meters) -> None:
     """Show the queues on a page."""
 
     def each(value: Callable[[Meter], float | Histogram]) -> Callable[[], Iterable[Value]]:
