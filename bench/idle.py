@@ -1,8 +1,12 @@
 """An agent's memory over days in which little happens: `python -m bench.idle --hours 24`, in as many seconds as it takes.
 
-The agent is the real one, in this process, over a real connection to a server, beside a simulated site; only its time is virtual
-(``testing/clock.py``): it is moved from heartbeat to heartbeat, and stands still while what it said is on its way. Each hour what is
-asked of it changes, and is changed behind its back. What must be flat is what Python holds; resident memory is said as well.
+First an agent as users run it, in a process of its own, is left alone for half a minute: what is resident of it then is what an idle
+agent costs.
+
+Then an agent lives for days. It is the real one, in this process, over a real connection to a server, beside a simulated site; only
+its time is virtual (``testing/clock.py``): it is moved from heartbeat to heartbeat, and stands still while what it said is on its way.
+Each hour what is asked of it changes, and is changed behind its back. What must be flat is what Python holds; resident memory is said
+as well, and is more than an agent's, for this process holds the benchmark and what traces it, too.
 """
 
 from __future__ import annotations
@@ -20,9 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.agents import Server, machine, server, tell
-from bench.clusters import MANAGEMENT, NAME, simulated
+from bench.clusters import MANAGEMENT, NAME, join, simulated
 from bench.sides import Side
 from bench.site import PROVISIONER
+from peers.processes import Processes
 from skerry.agent import identity as identities
 from skerry.agent.keeping import Folder
 from skerry.agent.main import Agent, AgentSettings
@@ -40,6 +45,8 @@ SETS, MAPS = Ref(GROUP, VERSION, "manifestsets"), Ref("", "v1", "configmaps")
 BREATH = 0.002
 """Real seconds in which the answer to a heartbeat comes that the server has heard."""
 MOST_BREATHS = 500
+REST_SECONDS = 30.0
+"""Three heartbeats: what coming took is done with by then."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,30 @@ class Hour:
     resident: float
     sessions: int
     heartbeats: int
+
+
+@dataclass(frozen=True)
+class Resident:
+    """What is resident of a process, in MB."""
+
+    anonymous: float
+    files: float
+
+
+async def alone(rest: float = REST_SECONDS) -> Resident:
+    """Leave an agent in a process of its own alone for a while; what is resident of it then."""
+    async with server() as at:
+        with simulated(at) as site, tempfile.TemporaryDirectory(prefix="skerry-bench-") as folder, Processes(Path(folder)) as processes:
+            agent = await join(at, site, processes)
+            await asyncio.sleep(rest)
+            [pid] = agent.pids()
+            return _resident(pid)
+
+
+def _resident(pid: int) -> Resident:
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    kilobytes = {words[0]: int(words[1]) for words in lines if words[0].startswith("Rss")}
+    return Resident(kilobytes["RssAnon:"] / 1024, (kilobytes["RssFile:"] + kilobytes["RssShmem:"]) / 1024)
 
 
 async def live(at: Server, kubeconfig: Path, hours: int, say: Callable[[str], None] = tell) -> list[Hour]:
@@ -116,6 +147,10 @@ def growth(hours: list[Hour]) -> float:
 async def run(hours: int) -> None:
     """Print what comes of it."""
     log.configure(level="warning")
+    own = await alone()
+    tell(f"an idle agent: {own.anonymous + own.files:.1f} MB resident, {own.anonymous:.1f} of them anonymous, {own.files:.1f} of files")
+    if not hours:
+        return
     async with server() as at:
         with simulated(at) as site:
             found = await live(at, site.kubeconfig, hours)
@@ -127,7 +162,7 @@ async def run(hours: int) -> None:
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description="Let an agent live for a while.")
-    parser.add_argument("--hours", type=int, default=24)
+    parser.add_argument("--hours", type=int, default=24, help="how long the second one lives; 0: only the first")
     arguments = parser.parse_args()
     tell(machine())
     asyncio.run(run(arguments.hours))

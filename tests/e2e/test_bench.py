@@ -38,6 +38,12 @@ async def test_clusters_are_made_at_a_site_apart(tmp_path: Path) -> None:
             assert await clusters.measure(at, site, agent, number=0, count=2, patience=120)
 
 
+async def test_an_agent_in_a_process_of_its_own_is_weighed() -> None:
+    own = await idle.alone(rest=0.3)
+    assert own.anonymous > 20
+    assert own.files > 20
+
+
 async def test_an_agent_grows_by_nothing_in_hours_in_which_little_happens() -> None:
     async with agents.server() as at:
         with clusters.simulated(at) as site:
