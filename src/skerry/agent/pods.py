@@ -1,7 +1,7 @@
 """Pods, counted and not sent: by phase for each namespace, and what they ask for on each node.
 
-Of a pod five words are kept, so that twenty thousand of them cost a few megabytes. A pod that has
-ended asks for nothing any more. What a pod asks for is what the scheduler reckons: its containers
+Of a pod its name is kept, and where it is, how it is and what it asks for; the latter pods that have it
+in common share, so that twenty thousand of them cost a few megabytes. A pod that has ended asks for nothing any more. What a pod asks for is what the scheduler reckons: its containers
 together, or the greediest of those that run before them, and the overhead of its class.
 Source: ``k8s.io/component-helpers/resource`` (PodRequests).
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from skerry.client.contract import Client, Ref
@@ -20,6 +21,8 @@ from skerry.runtime.informer import Informer
 
 PODS = Ref("", "v1", "pods")
 ENDED = frozenset(("Succeeded", "Failed"))
+SHARED = 10_000
+"""So many different pods are remembered, for others that are alike: a thousand nodes with ten kinds of pods on each."""
 
 
 class Asks(NamedTuple):
@@ -77,8 +80,13 @@ def pod_of(obj: Json) -> Json:
     """What an informer keeps of a pod."""
     spec, phase = obj.get("spec") or {}, str((obj.get("status") or {}).get("phase") or "Unknown")
     asks = Asks() if phase in ENDED else requests_of(spec)
-    metadata = {"name": obj["metadata"]["name"], "namespace": obj["metadata"].get("namespace", "")}
-    return {"metadata": metadata, "pod": Pod(str(spec.get("nodeName") or ""), phase, asks)}
+    return _kept(Pod(str(spec.get("nodeName") or ""), phase, asks))
+
+
+@lru_cache(SHARED)
+def _kept(pod: Pod) -> Json:
+    """The same for all pods that are alike."""
+    return {"pod": pod}
 
 
 class Pods:

@@ -21,6 +21,9 @@ from skerry.machinery.resource import Json
 GOOD_WATCH_SECONDS = 1.0
 """A watch that ends sooner is one that the server does not really give: the next one waits longer."""
 
+PAGE, SMALL_PAGE = 500, 100
+"""Objects of one page; smaller where less is kept of each, as the page is then what takes most."""
+
 log = get("runtime.informer")
 
 Listener = Callable[[str], None]
@@ -44,12 +47,13 @@ class Informer:
     """One kind of one API."""
 
     def __init__(self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "", keep: Keep | None = None) -> None:
-        """Nothing happens before ``run``. ``keep`` makes of an object what is held in memory; metadata must survive it."""
+        """Nothing happens before ``run``. ``keep`` makes of an object what is held in memory; what is held is not changed."""
         self._client = client
         self.ref = ref
         self._namespace = namespace
         self._labels = labels
         self._keep = keep or (lambda obj: obj)
+        self._page = PAGE if keep is None else SMALL_PAGE
         self._objects: dict[str, Json] = {}
         self._listeners: list[Listener] = []
         self._revision = ""
@@ -97,7 +101,7 @@ class Informer:
     async def _list(self) -> None:
         found: dict[str, Json] = {}
         revision = ""
-        async for page in self._client.pages(self.ref, self._namespace, labels=self._labels):
+        async for page in self._client.pages(self.ref, self._namespace, labels=self._labels, page=self._page):
             found |= {key_of(obj): self._keep(obj) for obj in page["items"]}
             revision = page["metadata"]["resourceVersion"]
         self._lists += 1
