@@ -1,8 +1,9 @@
 """Pods, counted and not sent: by phase for each namespace, and what they ask for on each node.
 
 Of a pod its name is kept, and where it is, how it is and what it asks for; the latter pods that have it
-in common share, so that twenty thousand of them cost a few megabytes. A pod that has ended asks for nothing any more. What a pod asks for is what the scheduler reckons: its containers
-together, or the greediest of those that run before them, and the overhead of its class.
+in common share, so that twenty thousand of them cost a few megabytes. A pod that has ended asks for nothing
+any more. What a pod asks for is what the scheduler reckons: its containers together, or the greediest of those
+that run before them, and the overhead of its class.
 Source: ``k8s.io/component-helpers/resource`` (PodRequests).
 """
 
