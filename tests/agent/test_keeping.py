@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from skerry.gateway.registration import OneTimeTokens
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable, Unauthorized
 from skerry.pki import policy
-from skerry.testing.clock import VirtualClock
 from skerry.tunnel.places import IDENTITY, NAMESPACE
 from skerry.tunnel.rules import digest_of
 from tests.agent.targets import NAMESPACES, Target
@@ -101,13 +100,22 @@ async def test_an_agent_without_identity_and_token_says_what_it_needs(fleet: Fle
         await run(AgentSettings(room.connection, None, fleet.front, b"", "sv-1.wrong"))
 
 
-async def test_an_identity_that_has_expired_needs_a_token_that_is_good(fleet: Fleet, room: Target) -> None:
+async def test_an_identity_that_has_expired_is_renewed_although_the_token_beside_it_is_of_no_use(fleet: Fleet, room: Target) -> None:
+    """What runs the agent gives it the token of its registration for ever, or one that somebody has used up since."""
     used = await token(fleet)
-    async with started(fleet, room, used):
-        pass
-    later = VirtualClock(datetime.now(UTC) + policy.AGENT.lifetime + timedelta(days=1))
-    with pytest.raises(Unauthorized):
-        await run(AgentSettings(room.connection, None, fleet.front, b"", used), later)
+    for given in (used, "sv-1.used-up"):
+        async with started(fleet, room, used):
+            before = fleet.ended(await kept(room), days=30)
+        await ClusterSecret(room.client).store(before)
+        async with started(fleet, room, given):
+            assert not (await kept(room)).expired(fleet.clock.now())
+
+
+async def test_an_identity_of_the_first_release_that_has_expired_uses_up_a_token(fleet: Fleet, room: Target) -> None:
+    who = fleet.ended(await fleet.register(), days=policy.RENEWAL_GRACE.days + 1)
+    await ClusterSecret(room.client).store(replace(who, token=""))
+    async with started(fleet, room, await token(fleet)):
+        assert not (await kept(room)).expired(fleet.clock.now())
 
 
 async def test_an_identity_of_the_first_release_is_not_given_up_for_a_token_that_may_be_its_own(fleet: Fleet, tmp_path: Path) -> None:

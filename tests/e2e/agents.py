@@ -6,10 +6,18 @@ import base64
 import signal
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
 
+from skerry.agent.identity import Identity, decoded, encoded
+from skerry.agent.keeping import FILE
+from skerry.pki import policy
+from skerry.pki.authority import Authority, KeyPair, make_csr, make_root
+from skerry.pki.files import write_secret
+from skerry.pki.identity import alternative_names
 from tests.e2e.server import SKERRY, Server
 
 
@@ -25,6 +33,18 @@ def front_root(server: Server) -> bytes:
     return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
 
 
+def begun_long_ago(server: Server) -> None:
+    """Give a server that has never run an internal root of a year ago: what it signed can have ended."""
+    write_secret(
+        server.data / "pki" / "internal.pem", make_root("skerry internal root of before", datetime.now(UTC) - timedelta(days=365)).pem
+    )
+
+
+def registration_of(identity: Identity) -> int:
+    """The number of the registration that an identity goes back to."""
+    return policy.registration_of(alternative_names(KeyPair(identity.certificate, identity.key).load()[0].extensions))
+
+
 class Agent:
     """One `skerry agent` in a folder; it can be killed and started again."""
 
@@ -33,6 +53,7 @@ class Agent:
     ) -> None:
         """``target`` is the kubeconfig of the cluster that it serves, ``skerry`` the program, ``more`` further options."""
         self.log = folder / "agent.log"
+        self._kept = folder / "agent" / FILE
         self.process: subprocess.Popen[bytes] | None = None
         root = folder / "front.crt"
         root.write_bytes(front_root(server))
@@ -47,3 +68,15 @@ class Agent:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(60)
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is, as it is kept."""
+        return decoded(self._kept.read_bytes())
+
+    def age(self, server: Server, days: float) -> None:
+        """Let its certificate have ended so many days ago: the same registration and key, signed long ago by the server's root."""
+        who, root = self.identity, Authority(KeyPair.split((server.data / "pki" / "internal.pem").read_bytes()))
+        request = make_csr(KeyPair(who.certificate, who.key).load()[1])
+        then = datetime.now(UTC) - policy.AGENT.lifetime - timedelta(days=days)
+        write_secret(self._kept, encoded(replace(who, certificate=root.answer_agent(request, who.name, then, registration_of(who)))))

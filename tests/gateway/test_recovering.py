@@ -69,6 +69,33 @@ async def test_one_that_ended_too_long_ago_is_not(fleet: Fleet, door: HttpClient
         await renew(door, fleet.ended(await fleet.register(), days=91))
 
 
+async def test_who_comes_too_late_is_told_of_with_what_to_do_unless_somebody_did_it(fleet: Fleet, door: HttpClient) -> None:
+    late = fleet.ended(await fleet.register(), days=91)
+
+    async def comes() -> None:
+        with pytest.raises(Unauthorized, match="too late"):
+            await renew(door, late)
+
+    await comes()
+
+    async def named() -> bool:
+        found = connected(await fleet.client.get(MANAGEMENT, "sv-1"))
+        return (found["status"], found["reason"]) == ("False", "CertificateExpired") and "skerry token sv-1" in found["message"]
+
+    await eventually(named)
+    who = await fleet.register()
+    async with stranger(fleet, identity=who):
+        await eventually(lambda: here(fleet))
+    await comes()
+
+    async def away() -> bool:
+        return bool(connected(await fleet.client.get(MANAGEMENT, "sv-1"))["reason"] == "AgentAway")
+
+    await eventually(away)
+    await comes()
+    assert "trouble" not in (await fleet.client.get(MANAGEMENT, "sv-1"))["status"]
+
+
 async def test_one_of_an_older_registration_is_not_although_the_newer_agent_never_came(fleet: Fleet, door: HttpClient) -> None:
     old = fleet.ended(await fleet.register(), days=1)
     await renew(door, old)
@@ -144,6 +171,11 @@ def connected(obj: Json) -> Json:
     return found
 
 
+async def here(fleet: Fleet) -> bool:
+    found = await fleet.client.get(MANAGEMENT, "sv-1")
+    return connected(found)["status"] == "True" and "trouble" not in found["status"]
+
+
 async def test_what_keeps_an_agent_away_stands_in_its_condition_until_it_is_here(fleet: Fleet, door: HttpClient) -> None:
     who = await fleet.register()
     await tell(door, who, message="certificate of CN=corporate proxy")
@@ -154,12 +186,7 @@ async def test_what_keeps_an_agent_away_stands_in_its_condition_until_it_is_here
 
     await eventually(named)
     async with stranger(fleet, identity=who):
-
-        async def here() -> bool:
-            found = await fleet.client.get(MANAGEMENT, "sv-1")
-            return connected(found)["status"] == "True" and "trouble" not in found["status"]
-
-        await eventually(here)
+        await eventually(lambda: here(fleet))
 
 
 async def test_only_troubles_that_are_known_are_taken_and_in_one_line(fleet: Fleet, door: HttpClient) -> None:

@@ -40,8 +40,11 @@ class Identity:
         return now >= policy.renewal_time(policy.AGENT, *lifetime(self.certificate))
 
     def registers_again(self, token: str, now: datetime) -> bool:
-        """Whether a token (empty: none) is to be used up: it is another one than before, or the certificate is of no use any more."""
-        return bool(token) and (self.expired(now) or bool(self.token and self.token != digest_of(token.encode())))
+        """Whether a token (empty: none) is to be used up: it is another one than before.
+
+        Where the one before is not known, only by who has nothing to lose.
+        """
+        return bool(token) and (self.token != digest_of(token.encode()) if self.token else self.expired(now))
 
     def expired(self, now: datetime) -> bool:
         """Whether the certificate is of no use any more."""

@@ -355,7 +355,7 @@ async def _identity(settings: AgentSettings, client: HttpClient, clock: Clock) -
     try:
         identity = await _patiently("register", register, clock)
     except Unauthorized:
-        if known is None or known.expired(clock.now()):
+        if known is None:
             raise
         log.warning("the registration token is of no use any more; going on as who the agent was before", name=known.name)
         return known

@@ -8,7 +8,8 @@
 Nobody has to prove himself here by TLS; what stands in a statement is proved by the statement (``statements.py``).
 
 A certificate is renewed for who holds its key, for a while after its end, unless its registration is not the one of now
-any more (``enrolment.py``). The request is named in the statement: nobody else's key is certified.
+any more (``enrolment.py``). The request is named in the statement: nobody else's key is certified. Who comes later than that is
+told of like a trouble, for only a person can help him.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from datetime import timedelta
 
 from skerry.gateway.enrolment import Enrolments
 from skerry.gateway.registration import MOST_BYTES
-from skerry.gateway.statements import Statements
+from skerry.gateway.statements import Agent, Statements, TooLate
 from skerry.gateway.troubles import Troubles
-from skerry.kinds.managementcluster import TROUBLES
+from skerry.kinds.managementcluster import EXPIRED, TROUBLES
 from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.errors import BadRequest, Forbidden, RequestEntityTooLarge
@@ -76,7 +77,11 @@ class Recovering:
     async def renew(self, body: bytes) -> tuple[str, Json]:
         """Renew a certificate; returns whose, and the answer. Raises BadRequest, Unauthorized, Forbidden, what the API raises."""
         statement, csr = _texts(body, "statement", "csr")
-        heard = self._statements.judge(statement, RENEWAL, self._grace)
+        try:
+            heard = self._statements.judge(statement, RENEWAL, self._grace)
+        except TooLate as late:
+            await self._too_late(late.agent)
+            raise
         agent = heard.agent
         if heard.says.get("csr") != hashlib.sha256(csr.encode()).hexdigest():
             raise BadRequest("the statement is about another signing request")
@@ -91,6 +96,14 @@ class Recovering:
         log.info("renewed the certificate of an agent that was away", agent=agent.name, ended=agent.not_after.isoformat())
         answer = {"certificate": certificate.decode(), "bundle": self._authority.bundle.decode(), "gateway": self._places.gateway}
         return agent.name, answer
+
+    async def _too_late(self, agent: Agent) -> None:
+        """Say what it needs that was away for too long, unless a newer registration was given out, or it speaks for nothing any more."""
+        if await self._enrolments.refuse_renewal(agent.name, agent.registration, agent.began):
+            return
+        log.warning("an agent was away for too long", agent=agent.name, ended=agent.not_after.isoformat())
+        what = f"its agent's certificate ended at {agent.not_after:%Y-%m-%d %H:%M} UTC, too long ago to be renewed"
+        self._troubles.tell(agent.name, EXPIRED, f"{what}: give the agent a new token (skerry token {agent.name}), or attach it again")
 
     def trouble(self, body: bytes) -> str:
         """Hear what keeps an agent away; returns its full name. Raises BadRequest or Unauthorized."""

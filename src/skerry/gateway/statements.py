@@ -60,6 +60,15 @@ def agent_of(der: bytes) -> Agent | None:
     return Agent(name, policy.registration_of(holder.names), holder.not_before, holder.not_after) if name else None
 
 
+class TooLate(Unauthorized):
+    """The certificate ended too long ago. Whose it is was proved all the same."""
+
+    def __init__(self, agent: Agent) -> None:
+        """``agent`` is who came too late."""
+        super().__init__(f"the certificate ended at {agent.not_after:%Y-%m-%d %H:%M} UTC, and it is too late to renew it")
+        self.agent = agent
+
+
 class Statements:
     """Draws challenges, and judges what is said in answer."""
 
@@ -77,7 +86,10 @@ class Statements:
         return statements.challenge_of(self._process, self._age())
 
     def judge(self, text: str, purpose: str, grace: timedelta = timedelta(0)) -> Heard:
-        """Believe a statement for a purpose, once, or raise Unauthorized; its certificate may have ended less than ``grace`` ago."""
+        """Believe a statement for a purpose, once, or raise Unauthorized; its certificate may have ended less than ``grace`` ago.
+
+        Raises TooLate where nothing but that is wrong with it.
+        """
         try:
             said = statements.read(text)
         except BadStatement as error:
@@ -101,7 +113,7 @@ class Statements:
         if now < certificate.not_valid_before_utc:
             raise Unauthorized(f"the certificate begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
         if not policy.may_follow(agent.not_after, grace, now):
-            raise Unauthorized(f"the certificate ended at {agent.not_after:%Y-%m-%d %H:%M} UTC, and it is too late to renew it")
+            raise TooLate(agent)
         return agent
 
     def _genuine(self, certificate: x509.Certificate) -> bool:

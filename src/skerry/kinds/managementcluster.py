@@ -46,7 +46,8 @@ class Agent(Shape):
     gateway: Annotated[str, doc("The gateway that holds the session, where there may be several.")] = ""
 
 
-DUPLICATE = "DuplicateAgent"
+DUPLICATE, EXPIRED = "DuplicateAgent", "CertificateExpired"
+"""What a gateway sees of an agent that it does not let in."""
 TROUBLES = ("TLSIntercepted", "ClockSkew")
 """What an agent can say that keeps it away."""
 
