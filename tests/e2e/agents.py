@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -59,6 +62,16 @@ class Agent:
         root.write_bytes(front_root(server))
         self._command = [*skerry, "agent", "--kubeconfig", str(target), "--data", str(folder / "agent")]
         self._command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token(server, name), *more]
+
+    def copied(self, target: Path, folder: Path) -> Agent:
+        """Another process with the same identity, out of a copy of its folder; ``target`` is the kubeconfig of its cluster."""
+        shutil.copytree(self._kept.parent, folder / "agent")
+        made = copy(self)
+        made.log, made._kept, made.process = folder / "agent.log", folder / "agent" / FILE, None
+        places = {"--kubeconfig": str(target), "--data": str(folder / "agent")}
+        before = ["", *self._command[: self._command.index("--token")]]
+        made._command = [places.get(option, word) for option, word in pairwise(before)]
+        return made
 
     def start(self) -> None:
         with self.log.open("ab") as log:
