@@ -6,7 +6,8 @@ import base64
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,16 +53,34 @@ class Agent:
     """One `skerry agent` in a folder; it can be killed and started again."""
 
     def __init__(
-        self, server: Server, name: str, target: Path, folder: Path, skerry: Sequence[str] = (str(SKERRY),), more: Sequence[str] = ()
+        self,
+        server: Server,
+        name: str,
+        target: Path,
+        folder: Path,
+        skerry: Sequence[str] = (str(SKERRY),),
+        more: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
-        """``target`` is the kubeconfig of the cluster that it serves, ``skerry`` the program, ``more`` further options."""
+        """``target`` is the kubeconfig of the cluster that it serves, ``skerry`` the program, ``more`` further options.
+
+        ``port`` is that of the front door that it asks, where something stands before the server's own.
+        """
         self.log = folder / "agent.log"
         self._kept = folder / "agent" / FILE
         self.process: subprocess.Popen[bytes] | None = None
         root = folder / "front.crt"
         root.write_bytes(front_root(server))
         self._command = [*skerry, "agent", "--kubeconfig", str(target), "--data", str(folder / "agent")]
-        self._command += ["--server", f"https://127.0.0.1:{server.port}", "--server-ca", str(root), "--token", token(server, name), *more]
+        self._command += [
+            "--server",
+            f"https://127.0.0.1:{port or server.port}",
+            "--server-ca",
+            str(root),
+            "--token",
+            token(server, name),
+            *more,
+        ]
 
     def copied(self, target: Path, folder: Path) -> Agent:
         """Another process with the same identity, out of a copy of its folder; ``target`` is the kubeconfig of its cluster."""
@@ -76,6 +95,16 @@ class Agent:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it, and see at the end that it does not run any more."""
+        self.start()
+        try:
+            yield
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

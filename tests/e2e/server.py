@@ -130,8 +130,13 @@ def running(folder: Path, *options: str, verb: str = "up") -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def over_one_database(folder: Path, dsn: str, count: int, *, simulated: bool = False) -> Iterator[list[Server]]:
-    """Servers with one database, one keyring and one set of roots; the first also runs the simulated site if asked to."""
+def over_one_database(
+    folder: Path, dsn: str, count: int, *, simulated: bool = False, more: Callable[[Server], Sequence[str]] = lambda _: ()
+) -> Iterator[list[Server]]:
+    """Servers with one database, one keyring and one set of roots; the first also runs the simulated site if asked to.
+
+    ``more`` gives the further options of each, before it is started for the first time.
+    """
     made: list[Server] = []
     try:
         for number in range(count):
@@ -141,6 +146,7 @@ def over_one_database(folder: Path, dsn: str, count: int, *, simulated: bool = F
             server = Server(folder / str(number), *options, verb="up" if first else "server")
             if made:
                 shutil.copytree(made[0].data / "pki", server.data / "pki")
+            server.options = (*server.options, *more(server))
             made.append(server)
             server.start()
         yield made

@@ -85,11 +85,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
             body = {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": "real"}}
             server.kubectl("apply", "-f", "-", stdin=json.dumps(body))
             agent = Agent(server, "real", right.kubeconfig, tmp_path)
-            agent.start()
-            try:
+            with agent.running():
                 yield Site(server, right, wrong, agent)
-            finally:
-                agent.stop()
     finally:
         server.stop()
 
@@ -103,8 +100,7 @@ def test_a_copied_identity_in_another_cluster_is_told_of_and_neither_does_anythi
     since = site.server.kubectl("get", "managementcluster", "real", "-o", "jsonpath={.status.agent.connectedSince}")
     (tmp_path / "copy").mkdir()
     second = site.agent.copied(site.wrong.kubeconfig, tmp_path / "copy")
-    second.start()
-    try:
+    with second.running():
         site.wait("DuplicateAgent", "True")
         doubled = site.condition("DuplicateAgent")
         uids = [peer.admin.ask("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"] for peer in (site.right, site.wrong)]
@@ -115,8 +111,6 @@ def test_a_copied_identity_in_another_cluster_is_told_of_and_neither_does_anythi
         assert site.condition("Connected")["status"] == "True"
         assert second.process is not None
         assert second.process.poll() is None, "it goes on asking, and is told of"
-    finally:
-        second.stop()
     site.wait("DuplicateAgent", None)
     site.ask("3")
     site.done("3")

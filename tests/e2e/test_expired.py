@@ -108,48 +108,41 @@ def versions(objects: dict[str, Json]) -> dict[str, str]:
 
 def test_an_agent_whose_certificate_ended_while_it_was_away_comes_back_by_itself_and_does_nothing_twice(site: Site) -> None:
     agent, objects = site.agent(), {f"m{number}": "1" for number in range(MANY)}
-    agent.start()
-    site.wait("True", "AgentConnected")
-    site.ask("renewed", objects)
-    before = site.converged("renewed", objects)
-    agent.stop()
+    with agent.running():
+        site.wait("True", "AgentConnected")
+        site.ask("renewed", objects)
+        before = site.converged("renewed", objects)
     agent.age(site.server, GRACE - 1)
     old = agent.identity
     site.wait("False", "AgentAway")
     changed = objects | {"m0": "2"}
     site.ask("renewed", changed)
-    agent.start()  # with the token of its registration, which is used up, as a pod is started
-    try:
+    with agent.running():  # with the token of its registration, which is used up, as a pod is started
         site.wait("True", "AgentConnected")
         after = site.converged("renewed", changed)
-        assert after.pop("m0")["metadata"]["uid"] == before.pop("m0")["metadata"]["uid"]
-        assert versions(after) == versions(before), "what was in order was left alone"
-        new = agent.identity
-        assert not new.expired(datetime.now(UTC))
-        assert (new.key != old.key, registration_of(new)) == (True, registration_of(old))
-        agent.stop()
-        site.wait("False", "AgentAway")
-        agent.start()
+    assert after.pop("m0")["metadata"]["uid"] == before.pop("m0")["metadata"]["uid"]
+    assert versions(after) == versions(before), "what was in order was left alone"
+    new = agent.identity
+    assert not new.expired(datetime.now(UTC))
+    assert (new.key != old.key, registration_of(new)) == (True, registration_of(old))
+    site.wait("False", "AgentAway")
+    with agent.running():
         site.wait("True", "AgentConnected")
         assert site.renewals() == 1, "it was renewed once, and kept"
         here = json.loads(site.server.kubectl("get", "--raw", "/skerry/v1/statistics"))["agents"]
         assert [each["name"] for each in here] == [NAME]
-    finally:
-        agent.stop()
 
 
 def test_one_that_was_away_for_too_long_is_told_of_with_what_to_do_and_that_brings_it_back(site: Site) -> None:
     agent, objects = site.agent(), {f"n{number}": "1" for number in range(MANY)}
-    agent.start()
-    site.wait("True", "AgentConnected")
-    site.ask("late", objects)
-    before, renewals = site.converged("late", objects), site.renewals()
-    agent.stop()
+    with agent.running():
+        site.wait("True", "AgentConnected")
+        site.ask("late", objects)
+        before, renewals = site.converged("late", objects), site.renewals()
     agent.age(site.server, GRACE + 1)
     changed = objects | {"n0": "2"}
     site.ask("late", changed)
-    agent.start()
-    try:
+    with agent.running():
         site.wait("False", "CertificateExpired")
         assert f"too long ago to be renewed: give the agent a new token (skerry token {NAME})" in site.connected()["message"]
         said = "the agent's certificate has ended and is not renewed; register it with a new token"
@@ -157,11 +150,7 @@ def test_one_that_was_away_for_too_long_is_told_of_with_what_to_do_and_that_brin
         assert versions(site.there("late")) == versions(before), "who is not let in does nothing"
         assert agent.process is not None
         assert agent.process.poll() is None, "it waits for what a person does"
-    finally:
-        agent.stop()
-    again = site.agent()
-    again.start()
-    try:
+    with site.agent().running():
         site.wait("True", "AgentConnected")
         after = site.converged("late", changed)
         assert after.pop("n0")["metadata"]["uid"] == before.pop("n0")["metadata"]["uid"]
@@ -169,5 +158,3 @@ def test_one_that_was_away_for_too_long_is_told_of_with_what_to_do_and_that_brin
         assert site.renewals() == renewals
         path = "jsonpath={.status.trouble}"
         eventually(lambda: not site.server.kubectl("get", "cluster", CLUSTER, "-n", "attached", "-o", path), 60)
-    finally:
-        again.stop()

@@ -31,7 +31,7 @@ from skerry.store.postgres import schema as postgres
 from skerry.store.schema import Level
 from tests.agent.targets import CLUSTERS, cluster, definition, ours
 from tests.e2e.agents import Agent
-from tests.e2e.server import Server
+from tests.e2e.server import SKERRY, Server
 from tests.gateway.fleet import eventually
 from tests.store.databases import why_not
 
@@ -114,7 +114,7 @@ async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: s
         await client.create(SITES, {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": "sv-1"}})
         (tmp_path / "target").write_bytes(kubeconfig.render(target.connection))
         agent = await asyncio.to_thread(
-            lambda: Agent(server, "sv-1", tmp_path / "target", tmp_path, **({"skerry": program} if old == "agent" else {}))
+            lambda: Agent(server, "sv-1", tmp_path / "target", tmp_path, program if old == "agent" else (str(SKERRY),))
         )
         agent.start()
         stack.callback(agent.stop)
