@@ -19,7 +19,7 @@ from skerry.gateway import proxy
 from skerry.gateway.proxy import ProxyCalls, request_head
 from skerry.gateway.routes import Route, Routes
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.errors import Forbidden
+from skerry.machinery.errors import Forbidden, ServiceUnavailable
 from skerry.machinery.identity import User
 from skerry.tunnel import link_pb2 as pb
 from tests.client.api import answering
@@ -413,6 +413,38 @@ async def test_an_agent_gets_the_calls_of_its_own_cluster_only() -> None:
         assert calls.claim("sv-1", wanted) is None, "a call is served once"
         assert await opening is mine
     assert calls.statistics()["waiting"] == 0
+
+
+@pytest.mark.parametrize("how", ["ended", "replaced"])
+async def test_a_call_whose_session_is_over_before_its_stream_is_open_does_not_wait_for_it(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "OPEN_SECONDS", 600.0)
+    routes = Routes()
+    one, bystander = Route("sv-1", pb.Hello()), Route("sv-2", pb.Hello())
+    routes.add(one)
+    routes.add(bystander)
+    calls = ProxyCalls(routes)
+    async with TaskOwner("test") as owner, asyncio.timeout(60):
+        opening = owner.spawn(_refusal(calls, "sv-1"), "open")
+        beside = owner.spawn(calls.open("sv-2", pb.RequestHead(target="/version")), "beside")
+        word, other = await one.next(), await bystander.next()
+        assert word is not None
+        assert other is not None
+        if how == "ended":
+            routes.remove(one)
+        else:
+            routes.add(Route("sv-1", pb.Hello()))
+        assert "went away before the call reached it" in await opening
+        assert calls.claim("sv-1", word.open_proxy.call) is None
+        assert calls.claim("sv-2", other.open_proxy.call) is await beside
+    assert calls.statistics()["waiting"] == 0
+
+
+async def _refusal(calls: ProxyCalls, agent: str) -> str:
+    with pytest.raises(ServiceUnavailable) as caught:
+        await calls.open(agent, pb.RequestHead(target="/version"))
+    return caught.value.message
 
 
 async def test_a_stream_for_a_call_that_nobody_made_is_refused(fleet: Fleet) -> None:

@@ -25,7 +25,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from skerry.gateway.routes import Routes
+from skerry.gateway.routes import Route, Routes
 from skerry.kinds.fullname import words
 from skerry.kit.pipe import Pipe
 from skerry.machinery.errors import ApiError, Forbidden, NotCarried, ServiceUnavailable, Timeout
@@ -73,6 +73,8 @@ class ProxyCall:
         self._request: Pipe[pb.ProxyResponse] = Pipe(WINDOW)
         self._response: Pipe[pb.ProxyRequest] = Pipe(WINDOW)
         self.claimed = asyncio.Event()
+        self.lost = False
+        """The session in which its stream was asked for is over."""
         self._over = asyncio.Event()
         self._told_at = asyncio.get_running_loop().time()
         self.failure = ""
@@ -178,12 +180,21 @@ class ProxyCalls:
     def __init__(self, routes: Routes) -> None:
         """Calls go to whoever is connected."""
         self.routes = routes
-        self._waiting: dict[tuple[str, str], ProxyCall] = {}
+        self._waiting: dict[tuple[str, str], tuple[ProxyCall, Route]] = {}
         self._opened = 0
+        routes.listen(self._came_or_went)
+
+    def _came_or_went(self, agent: str) -> None:
+        """Wait no more for streams that were asked for in a session which is over."""
+        lost = [key for key, (_, route) in self._waiting.items() if key[0] == agent and not self.routes.current(route)]
+        for key in lost:
+            call, _ = self._waiting.pop(key)
+            call.lost = True
+            call.claimed.set()
 
     def claim(self, agent: str, call: str) -> ProxyCall | None:
         """The call that an agent opened a stream for; only its own."""
-        found = self._waiting.pop((agent, call), None)
+        found, _ = self._waiting.pop((agent, call), (None, None))
         if found is not None:
             self._opened += 1
             found.claimed.set()
@@ -200,7 +211,7 @@ class ProxyCalls:
             release = route.hello.agent_version or "of an older release"
             raise NotCarried(f"the agent of {words(agent)} ({release}) carries no exec, attach or port-forward yet: update it")
         call = ProxyCall(agent, head)
-        self._waiting[(agent, call.id)] = call
+        self._waiting[(agent, call.id)] = call, route
         route.send(pb.ControlResponse(open_proxy=pb.OpenProxy(call=call.id)))
         try:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -209,6 +220,8 @@ class ProxyCalls:
             raise ServiceUnavailable(f"the agent of {words(agent)} did not open a stream in time", retry_after=5) from None
         finally:
             self._waiting.pop((agent, call.id), None)
+        if call.lost:
+            raise ServiceUnavailable(f"the agent of {words(agent)} went away before the call reached it; try again", retry_after=5)
         return call
 
     def statistics(self) -> dict[str, int]:
