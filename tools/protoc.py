@@ -23,10 +23,10 @@ FILES = ("link_pb2.py", "link_pb2.pyi", "link_pb2_grpc.py")
 BASELINE = PROTO / "baseline.binpb"
 
 
-def generate(folder: Path) -> None:
-    """Write the generated files into a folder."""
+def generate(folder: Path, proto: Path = PROTO) -> None:
+    """Write the files that are generated from what stands in ``proto`` into a folder."""
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = ["protoc", f"-I{PROTO}", f"--python_out={scratch}", f"--pyi_out={scratch}", f"--grpc_python_out={scratch}", SOURCE]
+        arguments = ["protoc", f"-I{proto}", f"--python_out={scratch}", f"--pyi_out={scratch}", f"--grpc_python_out={scratch}", SOURCE]
         if protoc.main(arguments):
             raise SystemExit("protoc failed")
         for name in FILES:

@@ -31,10 +31,12 @@ from skerry.store.postgres import schema as postgres
 from skerry.store.schema import Level
 from tests.agent.targets import CLUSTERS, cluster, definition, ours
 from tests.e2e.agents import Agent
+from tests.e2e.nextrelease import next_version, program_of_the_next
 from tests.e2e.server import SKERRY, Server
 from tests.gateway.fleet import eventually
 from tests.store.databases import why_not
 
+NEXT = Path(next_version())
 RELEASES = Path(__file__).resolve().parents[1] / "fixtures" / "releases"
 SITES, SETS, OBSERVED = (
     Ref(GROUP, VERSION, plural, namespaced=plural != "managementclusters")
@@ -100,11 +102,13 @@ def program_of(release: Path, folder: Path) -> tuple[str, ...]:
     return (*python, "from skerry.cli.main import run; run()")
 
 
-@pytest.mark.parametrize("old", ["server", "agent"])
-@pytest.mark.parametrize("release", sorted(RELEASES.iterdir()), ids=lambda release: release.name)
-async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: str, tmp_path: Path) -> None:
-    program = program_of(release, tmp_path)
-    server = Server(tmp_path, verb="server", **({"skerry": program} if old == "server" else {}))
+@pytest.mark.parametrize("role", ["server", "agent"])
+@pytest.mark.parametrize("release", [*sorted(RELEASES.iterdir()), NEXT], ids=lambda release: release.name)
+async def test_another_release_and_this_one_talk_with_each_other(release: Path, role: str, tmp_path: Path) -> None:
+    """Every release before, and one that is a minor newer; the other release in each role."""
+    (tmp_path / "other").mkdir()
+    program = program_of_the_next(tmp_path / "other") if release is NEXT else program_of(release, tmp_path)
+    server = Server(tmp_path, verb="server", **({"skerry": program} if role == "server" else {}))
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(server.start)
         stack.callback(server.stop)
@@ -114,10 +118,11 @@ async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: s
         await client.create(SITES, {"apiVersion": API_VERSION, "kind": "ManagementCluster", "metadata": {"name": "sv-1"}})
         (tmp_path / "target").write_bytes(kubeconfig.render(target.connection))
         agent = await asyncio.to_thread(
-            lambda: Agent(server, "sv-1", tmp_path / "target", tmp_path, program if old == "agent" else (str(SKERRY),))
+            lambda: Agent(server, "sv-1", tmp_path / "target", tmp_path, program if role == "agent" else (str(SKERRY),))
         )
         agent.start()
         stack.callback(agent.stop)
+        agent_log = agent.log
         space = await target.namespace()
         await target.client.create(CLUSTERS, cluster("shop", space))
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made", "namespace": space}, "data": {"a": "b"}}
@@ -126,16 +131,34 @@ async def test_a_release_and_this_one_talk_with_each_other(release: Path, old: s
         async def asked() -> bool:
             return bool(await client.create(SETS, {**body, "spec": {"ownerEpoch": 1, "manifests": [made]}}))
 
+        speaks = release.name if role == "agent" else version("skerry")
+
         async def works() -> bool:
             status = (await client.get(SETS, "set", "sv-1"))["status"]
             there = (await client.get(SITES, "sv-1"))["status"]["agent"]["version"]
             seen = await client.list(OBSERVED, "sv-1", labels="fleet.skerry.dev/source-plural=clusters")
             answered = await client.raw("GET", f"/k8s/sv-1/api/v1/namespaces/{space}/configmaps/made")
-            assert (status["applied"], there, [each["source"]["name"] for each in seen["items"]]) == (1, release.name, ["shop"])
+            assert (status["applied"], there, [each["source"]["name"] for each in seen["items"]]) == (1, speaks, ["shop"])
             return bool(answered["data"] == made["data"])
+
+        async def stands() -> bool:
+            """What only the other release knows goes by, and the session that it goes by in stays the same."""
+            said = agent_log.read_text() + server.log.read_text()
+            return '"event": "connected"' in said and not any(word in said for word in ("Traceback", "session is over", "unexpectedly"))
 
         await eventually(asked)
         await eventually(works)
+        await eventually(stands)
+        if release is NEXT and role == "agent":
+            await eventually(lambda: unheard(client))
+        if release is NEXT and role == "server":
+            assert (await client.raw("GET", "/register/v1/link"))["mood"] == "content"
+
+
+async def unheard(client: HttpClient) -> bool:
+    """A finding whose severity is not known yet counts as a grave one, and is shown."""
+    healthy = next(each for each in (await client.get(SITES, "sv-1"))["status"]["conditions"] if each["type"] == "Healthy")
+    return (healthy["status"], healthy["reason"], healthy["message"]) == ("False", "Unheard", "of the next release")
 
 
 @contextmanager
