@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from peers.kubernetes import NAMESPACED, Kubernetes
+from skerry.gateway.twins import LEAST_SECONDS
 from skerry.kinds.common import API_VERSION
 from tests.e2e.agents import Agent
 from tests.e2e.server import Server, eventually
@@ -118,3 +120,38 @@ def test_a_copied_identity_in_another_cluster_is_told_of_and_neither_does_anythi
     assert not written(site.wrong)
     assert site.server.kubectl("get", "managementcluster", "real", "-o", "jsonpath={.status.agent.connectedSince}") == since
     assert site.agent.log.read_text().count('"event": "connected"') == 1, "the first was never interrupted"
+
+
+def connections(agent: Agent) -> list[str]:
+    """The sessions that an agent had, by its own word."""
+    lines = (json.loads(line) for line in agent.log.read_text().splitlines() if line.startswith("{"))
+    return [line["session"] for line in lines if line["event"] == "connected"]
+
+
+def test_a_copied_identity_in_the_same_cluster_is_told_of_and_the_first_goes_on_and_does_everything_once(
+    site: Site, tmp_path: Path
+) -> None:
+    site.wait("Connected", "True")
+    site.ask("1")
+    site.done("1")
+    time.sleep(2 * LEAST_SECONDS)  # so much older the first has to be to be known as the first
+    (tmp_path / "copy").mkdir()
+    second = site.agent.copied(site.right.kubeconfig, tmp_path / "copy")
+    with second.running():
+        site.wait("DuplicateAgent", "True")
+        doubled = site.condition("DuplicateAgent")
+        assert doubled["reason"] == "SecondProcess"
+        eventually(lambda: "another process with the same identity is connected" in second.log.read_text(), 60, second.log)
+        before, sessions, tried = written(site.right)["configmaps/told"], connections(site.agent), connections(second)
+        assert len(tried) == 1, "it took the place of the first once, as a process would that was started anew"
+        [held] = json.loads(site.server.kubectl("get", "--raw", "/skerry/v1/statistics"))["agents"]
+        assert held["session"] == sessions[-1], "the first has it"
+        site.ask("2")
+        site.done("2")
+        eventually(lambda: second.log.read_text().count("another process with the same identity") >= 3, 60, second.log)
+        assert site.condition("Connected")["status"] == "True"
+    site.wait("DuplicateAgent", None)
+    site.ask("3")
+    site.done("3")
+    assert written(site.right)["configmaps/told"] - before == 2, "each of two commands was done once"
+    assert (connections(site.agent), connections(second)) == (sessions, tried)

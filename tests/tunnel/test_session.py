@@ -279,6 +279,12 @@ def test_an_agent_does_what_it_is_asked_to() -> None:
         play.does(Over("stopping"))
 
 
+def test_an_agent_hears_that_a_newer_session_took_its_place() -> None:
+    with welcomed() as play:
+        play.heard(goodbye=pb.Goodbye(reason="a newer session", superseded=True))
+        play.does(Over("a newer session", superseded=True))
+
+
 REFUSALS: list[tuple[str, list[tuple[int, int]], tuple[int, int], bool]] = [
     ("the same command again is welcome", [(1, 5)], (1, 5), True),
     ("a later generation is taken", [(1, 5)], (1, 6), True),

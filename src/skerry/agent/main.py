@@ -8,6 +8,9 @@ not return together.
 An agent whose cluster has left the fleet says so until the gateway lets it go, and for a minute
 at most: a gateway that did not hear it would wait for an agent that never comes back.
 
+Another process with the same identity ends this one's session when its own begins. The agent says so when it comes back, and the
+gateway decides which of the two goes on (``gateway/twins.py``).
+
 A session that does not come about is looked into (``recovery.py``): what can be healed is, the rest is told.
 
 A renewed certificate is stored at once and used with the next connection: a connection that
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,6 +107,7 @@ class Agent:
         self._door = settings.door(identity)
         self._recovery = Recovery(self._door, clock)
         self._mute = False
+        self._instance, self._began, self._superseded = secrets.token_hex(8), clock.monotonic(), False
         self._keeper = settings.keeper(client)
         self._unsaved = False
         self._left_at: float | None = None
@@ -130,6 +135,7 @@ class Agent:
             welcomed=self._welcomed,
             stale=self._stale,
             leave=self._leave,
+            superseded=self._outdone,
         )
         self.connected = asyncio.Event()
 
@@ -211,6 +217,9 @@ class Agent:
             agent_version=version("skerry"),
             features=FEATURES,
             trust_digest=digest_of(self._identity.bundle),
+            instance=self._instance,
+            runs_seconds=self._clock.monotonic() - self._began,
+            superseded=self._superseded,
         )
         try:
             hello.kubernetes_version = (await self._client.raw("GET", "/version")).get("gitVersion", "")
@@ -225,8 +234,12 @@ class Agent:
     def _stale(self) -> str:
         return "the cluster's API answers again, and can say which cluster this is" if self._mute and not self._problem else ""
 
+    def _outdone(self) -> None:
+        self._superseded = True
+
     def _welcomed(self, session: str) -> None:
         self._sessions += 1
+        self._superseded = False
         self._recovery.welcomed()
         log.info("connected", gateway=self._identity.gateway, session=session)
         self.connected.set()

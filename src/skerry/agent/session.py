@@ -65,6 +65,8 @@ class Parts:
     """Why the session should be begun anew; empty: it need not be."""
     leave: Callable[[], Awaitable[str]]
     """Takes everything away, itself last; returns what kept it from that, empty: the agent ends."""
+    superseded: Callable[[], None] = lambda: None
+    """Hears that a newer session of the same agent took this one's place."""
     said: Counter[str] = field(default_factory=Counter)
     """How often each kind of message was sent."""
 
@@ -147,8 +149,10 @@ class Session:
                 await parts.keep_trust(bundle)
             case Complain(problem):
                 log.warning(problem)
-            case Over(reason):
+            case Over(reason, superseded):
                 self._over = reason
+                if superseded:
+                    parts.superseded()
 
     async def _tick(self) -> None:
         while not self._over:

@@ -308,7 +308,7 @@ def agents(listed: Json) -> Iterator[Finding]:
         name, conditions = item["metadata"]["name"], {each["type"]: each for each in (item.get("status") or {}).get("conditions") or []}
         wrong = [each for kind in ("Connected", "Healthy") if (each := conditions.get(kind)) and each["status"] != "True"]
         if (doubled := conditions.get("DuplicateAgent")) and doubled["status"] == "True":
-            what = f"{name} is spoken for by two clusters: {doubled.get('message', '')}"
+            what = f"{name} is spoken for twice: {doubled.get('message', '')}"
             yield fail("agents", what, f"stop the one that does not belong, or register it by a token of its own: skerry token {name}")
         if "Connected" not in conditions:
             yield warn("agents", f"{name} has never been connected", f"register its agent: skerry token {name}")

@@ -40,7 +40,7 @@ from skerry.gateway.subscription import subscription
 from skerry.gateway.troubles import Troubles
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
-from skerry.kinds.managementcluster import BUILTIN, DUPLICATE
+from skerry.kinds.managementcluster import BUILTIN, DUPLICATE, TWIN
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.pki import policy
@@ -223,7 +223,7 @@ class _Wiring:
         self._subjects.listen(self._changed)
 
     async def admit(self, agent: Agent, hello: pb.Hello) -> Admission:
-        """Whether an agent is let in; a second cluster that comes under its name is told of."""
+        """Whether an agent is let in; a second cluster or process that comes under its name is told of."""
         await self._subjects.synced()
         obj = self._subjects.get(agent.name)
         if obj is None:
@@ -234,6 +234,9 @@ class _Wiring:
             if refusal.second:
                 self._troubles.tell(agent.name, DUPLICATE, refusal.reason)
             return Admission(refusal.reason, identity=True)
+        if twin := await self._health.refuse_twin(agent.name, hello):
+            self._troubles.tell(agent.name, TWIN, twin)
+            return Admission(twin, identity=True)
         mute = not hello.cluster_uid and not hello.kubernetes_version and IDENTIFIES in hello.features
         return Admission(held=mute and bool(record.cluster))
 

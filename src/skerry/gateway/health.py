@@ -19,6 +19,7 @@ from skerry.gateway.routes import Routes
 from skerry.gateway.sessions import Sessions
 from skerry.gateway.standing import NOTHING, OURS, Told, next_status, told
 from skerry.gateway.subjects import Subjects, address, connected
+from skerry.gateway.twins import refuse_twin
 from skerry.kinds.managementcluster import DUPLICATE
 from skerry.kit.clock import Clock
 from skerry.machinery.errors import NotFound
@@ -104,6 +105,15 @@ class Health:
     def holders(self) -> dict[str, int]:
         """How many agents each gateway holds, by its identity, as the statuses tell it."""
         return dict(self._subjects.holders)
+
+    async def refuse_twin(self, name: str, hello: pb.Hello) -> str:
+        """Why an agent that says hello is not let in beside the session that it has already; empty: it is (``twins.py``)."""
+        if not hello.superseded:
+            return ""
+        await self._sessions.look()
+        there = connected((self._subjects.get(name) or {}).get("status") or {})
+        elsewhere = there and self._presence is not None and self._presence.elsewhere(self._sessions.holder(name))
+        return refuse_twin(hello, self._routes.get(name), elsewhere=elsewhere, now=self._clock.monotonic())
 
     async def _elsewhere(self, name: str, obj: Json, presence: Presence) -> bool:
         """Whether it is for another gateway, which lives, to say how an agent is: one that wrote so, or has claimed the agent since."""

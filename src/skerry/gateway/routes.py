@@ -34,6 +34,8 @@ class Route:
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     trusts: str = ""
     """Digest of the roots that the agent trusts, as far as it acknowledged them."""
+    since: float = 0.0
+    """When the agent said hello, by the gateway's own clock."""
     epoch: int = 0
     """Orders the sessions of one agent, over all gateways; 0: it was not claimed yet."""
     held: bool = False
@@ -106,7 +108,7 @@ class Routes:
         older = self._routes.get(route.name)
         self._routes[route.name] = route
         if older is not None:
-            _dismiss(older, "a newer session of this agent began")
+            _dismiss(older, "a newer session of this agent began", superseded=True)
         self._tell(route.name)
 
     def remove(self, route: Route) -> None:
@@ -128,11 +130,11 @@ class Routes:
         """Whether a session is still the agent's latest."""
         return self._routes.get(route.name) is route
 
-    def dismiss(self, name: str, reason: str) -> None:
-        """End the session of an agent, if it has one."""
+    def dismiss(self, name: str, reason: str, *, superseded: bool = False) -> None:
+        """End the session of an agent, if it has one; ``superseded``: because it has a newer one elsewhere."""
         route = self._routes.get(name)
         if route is not None:
-            _dismiss(route, reason)
+            _dismiss(route, reason, superseded=superseded)
 
     def end_all(self) -> None:
         """End every session."""
@@ -170,7 +172,7 @@ class Routes:
         return {"connected": len(self._routes), "queued": sum(route.queued for route in self._routes.values())}
 
 
-def _dismiss(route: Route, reason: str) -> None:
-    route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=reason)))
+def _dismiss(route: Route, reason: str, *, superseded: bool = False) -> None:
+    route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=reason, superseded=superseded)))
     route.reason = reason
     route.end()

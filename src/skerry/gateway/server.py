@@ -191,7 +191,7 @@ class LinkServer:
             talk.reason = talk.reason or "the agent ended it"
         except Outdone:
             talk.reason = SUPERSEDED
-            talk.route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=SUPERSEDED)))
+            talk.route.send(pb.ControlResponse(goodbye=pb.Goodbye(reason=SUPERSEDED, superseded=True)))
         except Exception:
             talk.reason = "what the agent said could not be kept"
             log.exception("a session ends, its agent will report everything anew", agent=talk.route.name)
@@ -232,7 +232,7 @@ class LinkServer:
             await self._do(talk, Refused(admission.refusal, admission.identity))
             return
         self._watch(talk)  # from now on it is about heartbeats
-        talk.route.hello, talk.route.held = hello, admission.held
+        talk.route.hello, talk.route.held, talk.route.since = hello, admission.held, self._clock.monotonic()
         talk.before = await self._claims.newest(talk.route.name)
 
     async def _counts(self, talk: _Talk) -> bool:

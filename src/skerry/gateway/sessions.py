@@ -107,7 +107,7 @@ class Sessions:
                 self._latest[claim.name] = claim
                 route = self._routes.get(claim.name)
                 if route is not None and route.epoch < claim.epoch:
-                    self._routes.dismiss(claim.name, SUPERSEDED)
+                    self._routes.dismiss(claim.name, SUPERSEDED, superseded=True)
             self._seen = head
 
     async def newest(self, name: str) -> int:

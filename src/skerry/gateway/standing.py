@@ -5,7 +5,7 @@
   adds what the agent tells, and nothing while no agent ever spoke for it.
 * An attached cluster is what its agent says: the phase and Ready are written here too.
 * Of a management cluster Ready is said elsewhere (``controllers/places``), but for what its agent still has to do.
-* Where it is known what keeps an agent away, Connected says so; that a second cluster came under the name of the first is a
+* Where it is known what keeps an agent away, Connected says so; that a second cluster or process came under the name of the first is a
   condition of its own, for as long as it goes on.
 * A built-in place has no agent and waits for none.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.routes import Route
-from skerry.kinds.managementcluster import BUILTIN, DUPLICATE
+from skerry.kinds.managementcluster import BUILTIN, DOUBLES, DUPLICATE
 from skerry.kit.clock import rfc3339
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
@@ -79,9 +79,9 @@ def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gatew
         if leaving:
             status["phase"] = "Deleting"
         news.append(("Ready", going if leaving else ready))
-    doubled = (before.get("trouble") or {}).get("reason") == DUPLICATE
+    doubled = DOUBLES.get((before.get("trouble") or {}).get("reason", ""))
     if doubled:
-        news.append((DUPLICATE, Verdict("True", "SecondCluster", before["trouble"]["message"])))
+        news.append((DUPLICATE, Verdict("True", doubled, before["trouble"]["message"])))
     written = [condition(before, kind, verdict, now, generation) for kind, verdict in news]
     status["conditions"] = [*_others(before, [DUPLICATE, *(kind for kind, _ in news)]), *written]
     return status
@@ -108,7 +108,7 @@ def _agent(before: Json, route: Route, now: datetime, gateway: str) -> Json:
 def _verdicts(before: Json, route: Route | None, says: Told) -> tuple[Verdict, Verdict, str]:
     """Connected, Healthy, and the health in one word."""
     trouble: Json = before.get("trouble") or {}
-    if route is None and trouble.get("reason", DUPLICATE) != DUPLICATE:
+    if route is None and trouble.get("reason", DUPLICATE) not in DOUBLES:
         kept = Verdict("False", trouble["reason"], trouble["message"])
         return kept, Verdict("Unknown", kept.reason, kept.message), "DISCONNECTED"
     if route is None and "agent" not in before:

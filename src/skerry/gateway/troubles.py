@@ -16,7 +16,7 @@ from typing import NamedTuple
 from skerry.client.contract import Client, PatchKind
 from skerry.gateway.routes import Routes
 from skerry.gateway.subjects import Subjects, address
-from skerry.kinds.managementcluster import DUPLICATE
+from skerry.kinds.managementcluster import DOUBLES
 from skerry.kit.clock import Clock, rfc3339
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
@@ -69,13 +69,13 @@ class Troubles:
         standing: Json | None = (obj.get("status") or {}).get("trouble")
         self._look(name, standing, now)
         news = self._news.get(name)
-        if news is not None and (news.reason == DUPLICATE or self._routes.get(name) is None):
+        if news is not None and (news.reason in DOUBLES or self._routes.get(name) is None):
             return await self._tell(name, obj, standing, news, now)
         self._news.pop(name, None)
         if standing is None:
             return None
         left = self._seen[name][1] + KEPT_SECONDS - now
-        if left > 0 and (standing["reason"] == DUPLICATE or self._routes.get(name) is None):
+        if left > 0 and (standing["reason"] in DOUBLES or self._routes.get(name) is None):
             return left
         await self._write(name, obj, None)
         return None

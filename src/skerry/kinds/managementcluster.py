@@ -46,8 +46,10 @@ class Agent(Shape):
     gateway: Annotated[str, doc("The gateway that holds the session, where there may be several.")] = ""
 
 
-DUPLICATE, EXPIRED = "DuplicateAgent", "CertificateExpired"
+DUPLICATE, TWIN, EXPIRED = "DuplicateAgent", "DuplicateProcess", "CertificateExpired"
 """What a gateway sees of an agent that it does not let in."""
+DOUBLES = {DUPLICATE: "SecondCluster", TWIN: "SecondProcess"}
+"""What does not keep the first agent away, with the reason that the condition DuplicateAgent gives."""
 TROUBLES = ("TLSIntercepted", "ClockSkew")
 """What an agent can say that keeps it away."""
 

@@ -78,20 +78,26 @@ class ControlResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., desired: _Optional[_Union[DesiredState, _Mapping]] = ..., open_proxy: _Optional[_Union[OpenProxy, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ..., certificate_refused: _Optional[_Union[CertificateRefused, _Mapping]] = ..., trust: _Optional[_Union[TrustBundle, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid", "features", "trust_digest")
+    __slots__ = ("management_cluster", "agent_version", "kubernetes_version", "cluster_uid", "features", "trust_digest", "instance", "runs_seconds", "superseded")
     MANAGEMENT_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     KUBERNETES_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     TRUST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
     management_cluster: str
     agent_version: str
     kubernetes_version: str
     cluster_uid: str
     features: _containers.RepeatedScalarFieldContainer[str]
     trust_digest: str
-    def __init__(self, management_cluster: _Optional[str] = ..., agent_version: _Optional[str] = ..., kubernetes_version: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., trust_digest: _Optional[str] = ...) -> None: ...
+    instance: str
+    runs_seconds: float
+    superseded: bool
+    def __init__(self, management_cluster: _Optional[str] = ..., agent_version: _Optional[str] = ..., kubernetes_version: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., trust_digest: _Optional[str] = ..., instance: _Optional[str] = ..., runs_seconds: _Optional[float] = ..., superseded: _Optional[bool] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session", "heartbeat_seconds")
@@ -288,10 +294,12 @@ class Detached(_message.Message):
     def __init__(self, problem: _Optional[str] = ...) -> None: ...
 
 class Goodbye(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "superseded")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    superseded: bool
+    def __init__(self, reason: _Optional[str] = ..., superseded: _Optional[bool] = ...) -> None: ...
 
 class OpenProxy(_message.Message):
     __slots__ = ("call",)

@@ -106,9 +106,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The session is over."""
+    """The session is over; ``superseded``: a newer one of the same agent took its place."""
 
     reason: str
+    superseded: bool = False
 
 
 GatewayStep: TypeAlias = Tell | Joined | Beat | Store | Result | Sign | Trusts | Left | Refused | Over
@@ -299,7 +300,7 @@ class AgentSession:
         self._liveness.heard(now)
         kind = message.WhichOneof("message")
         if kind == "goodbye":
-            return self._end(message.goodbye.reason)
+            return self._end(message.goodbye.reason, superseded=message.goodbye.superseded)
         if kind == "welcome":
             return self._welcome(message.welcome, now)
         if not self._welcomed:
@@ -377,6 +378,6 @@ class AgentSession:
             return [Complain(f"the gateway does not renew the certificate: {message.certificate_refused.reason}")]
         return [Install(message.certificate.certificate, message.certificate.bundle)]
 
-    def _end(self, reason: str) -> list[AgentStep]:
+    def _end(self, reason: str, *, superseded: bool = False) -> list[AgentStep]:
         self._over = True
-        return [Over(reason)]
+        return [Over(reason, superseded)]
