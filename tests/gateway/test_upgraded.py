@@ -378,6 +378,7 @@ async def test_an_agent_of_an_older_release_is_to_be_updated(tmp_path: Path, ask
 
 async def test_an_agent_that_is_away_is_said(tmp_path: Path) -> None:
     async with installation(tmp_path) as fleet:
+        await fleet.management_cluster()
         for asks in (ASKS, SPDY):
             async with calling(fleet.front, "/k8s/sv-1/api/v1/namespaces/a/pods/b/attach", asks=asks) as caller:
                 assert (caller.code, (await status(caller))["reason"]) == (503, "ServiceUnavailable")

@@ -146,7 +146,7 @@ async def gateway(
     def proof() -> tuple[bytes, bytes, bytes]:
         return authority.bundle, client.connection.certificate or b"", client.connection.key or b""
 
-    relays = Relays(presence, subjects, proof)
+    relays = Relays(presence, subjects, proof, clock)
     async with _listening(servicer, options, shown, authority, outside or shown) as (address, statement_address):
         places = Places(options.gateway_address or address, (options.statement_address or statement_address) if statement_address else "")
         recovering = Recovering(statements, enrolments, troubles, authority, clock, places, options.grace)

@@ -176,9 +176,11 @@ class Front:
 
     @asynccontextmanager
     async def _far_end(self, name: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:
-        """A call until the block is left, by the agent or by the gateway that holds it; raises ServiceUnavailable."""
-        elsewhere = "" if self._proxies.routes.get(name) else self._relays.where(name)
-        if elsewhere:
+        """A call until the block is left, by the agent or by the gateway that holds it; raises ServiceUnavailable, NotFound."""
+        if self._proxies.routes.get(name) is None:
+            elsewhere = self._relays.where(name)
+            if not elsewhere:
+                raise self._relays.missing(name)
             async with self._relays.open(elsewhere, name, head) as call:
                 yield call
             return

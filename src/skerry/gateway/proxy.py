@@ -217,7 +217,8 @@ class ProxyCalls:
             async with asyncio.timeout(OPEN_SECONDS):
                 await call.claimed.wait()
         except TimeoutError:
-            raise ServiceUnavailable(f"the agent of {words(agent)} did not open a stream in time", retry_after=5) from None
+            why = f"holds a session, but opened no stream for the call within {OPEN_SECONDS:.0f} seconds; see its log"
+            raise ServiceUnavailable(f"the agent of {words(agent)} {why}") from None
         finally:
             self._waiting.pop((agent, call.id), None)
         if call.lost:

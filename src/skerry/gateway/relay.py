@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import grpc
 
+from skerry.gateway.absence import no_agent
 from skerry.gateway.presence import Presence
 from skerry.gateway.proxy import ProxyCall
 from skerry.gateway.subjects import Subjects
 from skerry.kinds.fullname import words
 from skerry.kit.aio import TaskOwner
-from skerry.machinery.errors import NotCarried, ServiceUnavailable
+from skerry.kit.clock import Clock
+from skerry.machinery.errors import ApiError, NotCarried, ServiceUnavailable
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel import wire
 
@@ -44,10 +46,11 @@ class _Line:
 class Relays:
     """Passes calls on to other gateways."""
 
-    def __init__(self, presence: Presence | None, subjects: Subjects, credentials: Credentials) -> None:
+    def __init__(self, presence: Presence | None, subjects: Subjects, credentials: Credentials, clock: Clock) -> None:
         """``presence`` knows the other gateways, None where there can be none."""
         self._presence = presence
         self._subjects = subjects
+        self._clock = clock
         self._credentials = credentials
         self._lines: dict[str, _Line] = {}
         self._unused: list[_Line] = []
@@ -56,6 +59,10 @@ class Relays:
     def where(self, name: str) -> str:
         """The address of the other gateway that holds an agent; empty if none is known to."""
         return self._presence.address_of(self._subjects.holder(name)) if self._presence else ""
+
+    def missing(self, name: str) -> ApiError:
+        """Why a call to a cluster whose agent is at no gateway cannot be made."""
+        return no_agent(name, self._subjects, self._clock.now())
 
     @asynccontextmanager
     async def open(self, address: str, agent: str, head: pb.RequestHead) -> AsyncIterator[ProxyCall]:

@@ -41,6 +41,11 @@ class Subjects:
         await self.managements.synced.wait()
         await self.clusters.synced.wait()
 
+    @property
+    def known(self) -> bool:
+        """Whether both kinds are known: what is not found is not there."""
+        return self.managements.synced.is_set() and self.clusters.synced.is_set()
+
     def get(self, name: str) -> Json | None:
         """The object of a full name, as last seen; None if there is none."""
         found = parsed(name)
