@@ -16,7 +16,7 @@ from skerry.gateway.subjects import CLUSTERS
 from skerry.kinds.common import API_VERSION, GROUP, VERSION
 from skerry.kit.aio import TaskOwner
 from skerry.tunnel import link_pb2 as pb
-from tests.gateway.fleet import SETS, Fleet, config_map, eventually
+from tests.gateway.fleet import MANAGEMENT, SETS, Fleet, config_map, eventually
 from tests.gateway.stranger import stranger
 from tests.gateway.test_health import HERE, NOW, conditions
 
@@ -73,6 +73,23 @@ async def test_an_attached_cluster_is_what_its_agent_says(fleet: Fleet) -> None:
     await eventually(lambda: health("DISCONNECTED"))
     found = await status(fleet, "shop")
     assert (found["phase"], conditions(found)["Ready"]) == ("Unknown", ("False", "AgentAway"))
+
+
+async def test_clusters_are_selected_by_how_they_are(fleet: Fleet) -> None:
+    await attached(fleet, "shop", "bank")
+
+    async def chosen(fields: str, *names: str) -> bool:
+        found = await fleet.client.list(CLUSTERS, fields=fields)
+        return {each["metadata"]["name"] for each in found["items"]} == set(names)
+
+    async with stranger(fleet, SHOP):
+        await eventually(lambda: chosen("status.health=HEALTHY", "attached.shop"))
+        await eventually(lambda: chosen("status.phase=Ready", "attached.shop"))
+        await eventually(lambda: chosen("status.health!=HEALTHY", "attached.bank"))
+    await eventually(lambda: chosen("status.health=DISCONNECTED", "attached.shop", "attached.bank"))
+    for fields in ("status.health=DISCONNECTED", "status.phase=Pending"):
+        found = await fleet.client.list(MANAGEMENT, fields=fields)
+        assert [each["metadata"]["name"] for each in found["items"]] == ["sv-1"]
 
 
 async def test_a_set_goes_to_the_agent_of_its_cluster_alone_and_only_that_one_reports_on_it(fleet: Fleet) -> None:

@@ -268,7 +268,7 @@ RESOURCE = Resource(
     inseparable=True,
     schema=Schema(structural(Cluster)),
     status=True,
-    selectable=("spec.provisioner", "spec.clusterGroup", "spec.version"),
+    selectable=("spec.provisioner", "spec.clusterGroup", "spec.version", "status.phase", "status.health"),
     columns=(
         Column("Phase", ".status.phase", description="Where the cluster is, in one word"),
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether it is as asked for"),

@@ -95,6 +95,7 @@ RESOURCE = Resource(
     namespaced=False,
     schema=Schema(structural(ManagementCluster)),
     status=True,
+    selectable=("status.phase", "status.health"),
     columns=(
         Column("Phase", ".status.phase"),
         Column("Connected", '.status.conditions[?(@.type=="Connected")].status'),
