@@ -57,6 +57,26 @@ def test_files_are_found_beside_the_kubeconfig_and_inline_data_wins(tmp_path: Pa
     assert isinstance(found.tls(), ssl.SSLContext)
 
 
+def test_several_files_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    (two / "ca.crt").write_bytes(ROOT.bundle)
+    first = written(one, user={"token": "first"})
+    document = yamls.load(written(two, {"certificate-authority": "ca.crt"}).read_bytes())
+    document["clusters"].append({"name": "d", "cluster": {"server": "https://other.example", "certificate-authority": "ca.crt"}})
+    document["contexts"].append({"name": "z", "context": {"cluster": "d", "user": "u"}})
+    (two / "config").write_text(yamls.dump({**document, "current-context": "z"}))
+    together = Path(f"{tmp_path}/missing:{first}:{two}/config")
+    found = kubeconfig.read(together)
+    assert (found.server, found.token, found.ca) == ("https://api.example", "first", None)
+    found = kubeconfig.read(together, "z")
+    assert (found.server, found.token, found.ca) == ("https://other.example", "first", ROOT.bundle)
+    assert kubeconfig.contexts(together) == (["x", "y", "z"], "x")
+    with pytest.raises(KubeconfigError, match=f"{tmp_path}/a cannot be read"):
+        kubeconfig.read(Path(f"{tmp_path}/a:{tmp_path}/b"))
+
+
 def test_a_token_wins_over_a_file_of_one(tmp_path: Path) -> None:
     found = kubeconfig.read(written(tmp_path, user={"token": "t", "tokenFile": "f"}))
     assert (found.token, found.token_file) == ("t", None)

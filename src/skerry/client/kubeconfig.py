@@ -2,9 +2,9 @@
 
 A kubeconfig names clusters, users, and contexts that pair them. Reading takes one context and
 gives a :class:`Connection`. Inline data wins over files, a relative path is relative to the
-file, as with kubectl. Some ways to log in start a program (exec plugins) or need a library of
-one vendor (auth providers): they are refused by name, because a controller must not run what a
-file tells it to.
+file, and several files may be named together, as in ``KUBECONFIG``: all of it as with kubectl. Some
+ways to log in start a program (exec plugins) or need a library of one vendor (auth providers):
+they are refused by name, because a controller must not run what a file tells it to.
 
 What is written is for kubectl: one cluster, one user, one context, mode 0600, replaced as a whole.
 """
@@ -12,6 +12,7 @@ What is written is for kubectl: one cluster, one user, one context, mode 0600, r
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ REFUSED_USER = {
     "as-groups": "impersonation, which is not supported here; use credentials of their own",
     "as-user-extra": "impersonation, which is not supported here; use credentials of their own",
 }
+
+
+SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
 class KubeconfigError(BadConnection):
@@ -128,6 +133,38 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _document(path: Path) -> dict[str, Any]:
+    """What a file says, or several that are named together (see :func:`_files`)."""
+    files = _files(path)
+    if len(files) == 1:
+        return _one(files[0])
+    made: dict[str, Any] = {"current-context": ""}
+    for file in files:
+        config = _one(file)
+        made["current-context"] = made["current-context"] or config.get("current-context")
+        for section, inner in SECTIONS.items():
+            known = {each.get("name") for each in made.setdefault(section, [])}
+            made[section] += [_placed(each, inner, file) for each in _entries(config, section) if each.get("name") not in known]
+    return made
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a list; those that are not there do not count unless none is."""
+    named = [Path(each) for each in str(path).split(os.pathsep) if each]
+    if len(named) < 2 or path.exists():
+        return [path]
+    return [each for each in named if each.exists()] or named[:1]
+
+
+def _placed(entry: Mapping[str, Any], inner: str, file: Path) -> dict[str, Any]:
+    """An entry whose files are named by their whole paths."""
+    found = entry.get(inner)
+    if not isinstance(found, dict):
+        return dict(entry)
+    whole = {key: str((file.parent / str(found[key])).absolute()) for key in FILES if found.get(key)}
+    return {**entry, inner: {**found, **whole}}
+
+
+def _one(path: Path) -> dict[str, Any]:
     try:
         config = yamls.load(path.read_bytes())
     except OSError as error:
