@@ -113,6 +113,60 @@ def test_a_cluster_that_does_not_exist_is_said_not_to(server: Server, tmp_path: 
     assert "PROVISIONER.NAME" in skerry("explain", "cluster", "plain", "-n", "demo", folder=tmp_path, code=1, environment=known).stderr
 
 
+def test_a_context_of_a_cluster_that_is_reached_through_skerry_leads_to_skerry(server: Server, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_bytes(server.kubeconfig.read_bytes())
+    known = {"KUBECONFIG": f"{tmp_path}/missing:{mine}"}
+    skerry("kubeconfig", "get", "demo", "--into", str(mine), "--use", folder=tmp_path, environment=known)
+    assert yaml.safe_load(mine.read_text())["current-context"] == "skerry/demo"
+    [cluster] = yaml.safe_load(skerry("kubeconfig", "get", "demo", folder=tmp_path, environment=known).stdout)["clusters"]
+    assert cluster["cluster"]["server"] == f"https://127.0.0.1:{server.port}/k8s/demo"
+
+
+def test_who_asks_somebody_else_is_told_that_it_is_not_skerry(server: Server, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(server.kubeconfig.read_text().replace(f":{server.port}", f":{server.port}/k8s/demo/api"))
+    for verb in (("kubeconfig", "get", "demo"), ("token", "demo"), ("tree", "cluster", "team-a.web", "-n", "demo")):
+        said = skerry(*verb, "--kubeconfig", str(elsewhere), folder=tmp_path, code=1).stderr
+        assert "/k8s/demo/api is not Skerry" in said
+    said = skerry("attach", "x", "--link", "--skerry-kubeconfig", str(elsewhere), folder=tmp_path, code=1).stderr
+    assert "/k8s/demo/api is not Skerry" in said
+
+
+def test_credentials_that_are_none_are_said_to_be(server: Server, tmp_path: Path) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": "nonsense"}
+    wrong = tmp_path / "wrong"
+    wrong.write_text(yaml.safe_dump(config))
+    for verb in (("token", "demo", "--kubeconfig"), ("detach", "demo", "--skerry-kubeconfig")):
+        said = skerry(*verb, str(wrong), folder=tmp_path, code=1).stderr
+        assert f"127.0.0.1:{server.port} does not know who asks: the credentials in {wrong} are wrong" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--server", "skerry.example:8443"),
+        ("--server", "https://skerry.example:port"),
+        ("--proxy", "ftp://proxy.example"),
+        ("--proxy", "http://"),
+        ("--image", "two words"),
+    ],
+)
+def test_what_no_agent_could_use_is_refused_before_anything_is_made(server: Server, tmp_path: Path, option: str, value: str) -> None:
+    at = ("--skerry-kubeconfig", str(server.kubeconfig))
+    assert option in skerry("attach", "wished", "--link", option, value, *at, folder=tmp_path, code=1).stderr
+    assert "there is no cluster wished" in skerry("detach", "wished", *at, folder=tmp_path, code=1).stderr
+
+
+def test_who_detaches_a_cluster_that_no_agent_left_is_told_what_stays(server: Server, tmp_path: Path) -> None:
+    at = ("--skerry-kubeconfig", str(server.kubeconfig))
+    skerry("attach", "brief", "--link", *at, folder=tmp_path)
+    done = skerry("detach", "brief", *at, folder=tmp_path)
+    assert done.stdout.splitlines() == ["cluster attached/attached.brief detached"]
+    assert "`skerry detach brief --kubeconfig F`" in done.stderr
+
+
 def test_a_server_that_does_not_answer_is_named(server: Server, tmp_path: Path) -> None:
     away = tmp_path / "away.kubeconfig"
     away.write_text(server.kubeconfig.read_text().replace(f":{server.port}", ":1"))

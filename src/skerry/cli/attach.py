@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skerry.cli.common import KUBECONFIG, fail, on_stop
+from skerry.cli.common import KUBECONFIG, at_door, fail, on_stop
 
 if TYPE_CHECKING:
     from skerry.client.connection import Connection
@@ -68,6 +68,7 @@ def attach(  # noqa: PLR0913, PLR0917 every argument is an option
 
     async def work(door: Connection, client: HttpClient) -> None:
         full = attachment.attached_name(name, management=management)
+        wishes.check()
         if not local and attachment.only_here(server or door.server):
             typer.echo(f"note: the agent will dial {server or door.server}, which only this machine can; --server names another", err=True)
         if kubeconfig is None:
@@ -115,8 +116,11 @@ def detach(
     async def work(_: Connection, client: HttpClient) -> None:
         if kubeconfig is None:
             full = await attachment.found_name(client, name)
-            await attachment.leave(client, full, force=force)
+            there = await attachment.leave(client, full, force=force)
             await attachment.left(client, full, timeout, typer.echo, clock)
+            if not there:
+                stays_there = "no agent was there to remove what was put into the cluster"
+                _tell(f"note: {stays_there}; `skerry detach {name} --kubeconfig F` does, with its administrator's kubeconfig")
             return
         async with _cluster(kubeconfig, context) as target:
             known = await attachment.known_name(client, name)
@@ -158,15 +162,12 @@ def _cluster(kubeconfig: Path, context: str) -> HttpClient:
 def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]], stop: _Stop) -> None:
     """Do the work, with a client of Skerry's door; a refusal or a broken connection ends the program."""
     from skerry.client.connection import BadConnection
-    from skerry.client.http import HttpClient
-    from skerry.client.kubeconfig import read
     from skerry.machinery.errors import ApiError
 
     async def run() -> None:
         task = asyncio.current_task()
         on_stop(lambda: task.cancel() if task else None)
-        connection = read(door)
-        async with HttpClient(connection, user_agent="skerry-cli") as client:
+        async with at_door(door) as (connection, client):
             await work(connection, client)
 
     try:

@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from skerry.client.connection import Connection
     from skerry.client.contract import Client
+    from skerry.client.http import HttpClient
 
 KUBECONFIG = Path(".skerry/admin.kubeconfig")
 PATIENCE_SECONDS = 0.5
@@ -123,20 +126,57 @@ def _place(waiting: Any) -> str:
 def ask(kubeconfig: Path, question: Callable[[Client], Awaitable[Any]]) -> Any:
     """Return what a question to the Kubernetes door is answered with; a refusal or a broken connection ends the program."""
     from skerry.client.connection import BadConnection
-    from skerry.client.http import HttpClient
-    from skerry.client.kubeconfig import KubeconfigError, read
+    from skerry.client.kubeconfig import KubeconfigError
     from skerry.machinery.errors import ApiError
 
     async def run() -> Any:
-        connection = read(kubeconfig)
-        with progress(f"asking {connection.server}"):
-            async with HttpClient(connection, user_agent="skerry-cli") as client:
+        async with at_door(kubeconfig) as (connection, client):
+            with progress(f"asking {connection.server}"):
                 return await question(client)
 
     try:
         return asyncio.run(run())
     except (KubeconfigError, BadConnection, ApiError) as error:
         fail(error)
+
+
+def door(kubeconfig: Path) -> Connection:
+    """Skerry's door as a kubeconfig names it; a context of a cluster that is reached through Skerry names it, too.
+
+    Raises KubeconfigError.
+    """
+    from skerry.client.kubeconfig import read
+    from skerry.kinds.fullname import parsed
+    from skerry.kinds.managementcluster import PROXY_PREFIX
+
+    connection = read(kubeconfig)
+    server, _, name = connection.server.rpartition(PROXY_PREFIX)
+    return replace(connection, server=server, namespace="default") if server and parsed(name) else connection
+
+
+@contextlib.asynccontextmanager
+async def at_door(kubeconfig: Path) -> AsyncIterator[tuple[Connection, HttpClient]]:
+    """A client of Skerry's door until the block is left; raises BadConnection also where it is somebody else's, or knows not who asks."""
+    from skerry.client.connection import BadConnection
+    from skerry.client.http import HttpClient
+    from skerry.kinds.common import GROUP
+    from skerry.machinery.errors import ApiError, Forbidden, MethodNotAllowed, NotFound, Unauthorized
+
+    connection = door(kubeconfig)
+    async with HttpClient(connection, user_agent="skerry-cli") as client:
+        try:
+            yield connection, client
+        except Unauthorized as error:
+            why = f"{connection.server} does not know who asks: the credentials in {kubeconfig} are wrong, or have ended"
+            raise BadConnection(why) from error
+        except (NotFound, Forbidden, MethodNotAllowed):
+            try:
+                await client.raw("GET", f"/apis/{GROUP}")
+            except NotFound as error:
+                raise BadConnection(f"{connection.server} is not Skerry: {kubeconfig} is the kubeconfig of something else") from error
+            except ApiError:
+                pass
+            raise
 
 
 @contextlib.contextmanager

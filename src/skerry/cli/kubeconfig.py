@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Output, ask, fail, show
+from skerry.cli.common import KUBECONFIG, Form, Kubeconfig, Output, ask, door, fail, show
 
 if TYPE_CHECKING:
     from skerry.client.contract import Client
@@ -48,7 +48,7 @@ def get(
     """Print a kubeconfig for a cluster's own API, reached through Skerry as whom --kubeconfig says you are."""
     from dataclasses import replace
 
-    from skerry.client.kubeconfig import KubeconfigError, merge, read, render
+    from skerry.client.kubeconfig import KubeconfigError, merge, render
     from skerry.compose.attachment import found_name
     from skerry.kinds.fullname import FullName
     from skerry.kinds.managementcluster import PROXY_PREFIX
@@ -60,8 +60,8 @@ def get(
         return await found_name(client, name)
 
     full: FullName = ask(kubeconfig, find)
-    door = read(kubeconfig)
-    connection = replace(door, server=f"{door.server}{PROXY_PREFIX}{full}", namespace="default")
+    at = door(kubeconfig)
+    connection = replace(at, server=f"{at.server}{PROXY_PREFIX}{full}", namespace="default")
     context = f"skerry/{full}"
     if into is None:
         typer.echo(render(connection, name=context, user=context), nl=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from skerry.agent.memory import CONFIGMAPS, NAMESPACES
 from skerry.client.connection import Connection
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.client.http import HttpClient
+from skerry.gateway.standing import DETACHING
 from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, address, connected
 from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import API_VERSION
@@ -30,7 +32,7 @@ from skerry.kinds.fullname import FullName, parsed, words
 from skerry.kit import yamls
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
-from skerry.machinery.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, NotFound, Timeout
+from skerry.machinery.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, NotFound, Timeout, Unauthorized
 from skerry.machinery.resource import Json
 from skerry.pki.files import write_secret
 from skerry.tunnel import link_pb2 as pb
@@ -41,6 +43,8 @@ ATTACHED = "attached"
 ACCOUNT_TOKEN_SECONDS = 3600
 POLL_SECONDS = 0.5
 WIDE = ((CLUSTER_BINDINGS, BINDINGS), (CLUSTER_ROLES, ROLES))
+
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 
 Tell = Callable[[str], None]
 
@@ -56,11 +60,30 @@ class Wishes:
     features: Sequence[Feature] = ()
     proxy_ca: str = ""
 
+    def check(self) -> None:
+        """Hold what can be held before anything is made; raises BadRequest that names the option."""
+        for option, url, form, schemes in (
+            ("--server", self.server, "https://HOST:PORT", {"http", "https"}),
+            ("--proxy", self.proxy, "http://USER:PASSWORD@HOST:PORT", {"http"}),
+        ):
+            if url and not _leads_somewhere(url, schemes):
+                raise BadRequest(f"{option} is no address that an agent can dial: write {form}")
+        if self.image and not IMAGE.fullmatch(self.image):
+            raise BadRequest(f"--image {self.image!r} is no image: write it as registry.example/skerry:1.0")
+
     def body(self, purpose: str) -> Json:
         """As the front door is asked."""
         asked = {"server": self.server, "image": self.image, "proxy": self.proxy, "features": list(self.features)}
         asked["proxyCA"] = self.proxy_ca
         return {"purpose": purpose, **{name: value for name, value in asked.items() if value}}
+
+
+def _leads_somewhere(url: str, schemes: set[str]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and not set(url) & set(" \t\n")
+    except ValueError:  # a port that is none
+        return False
 
 
 def attached_name(text: str, *, management: bool = False) -> FullName:
@@ -126,6 +149,8 @@ def _as_administrator() -> Iterator[None]:
     """Say, where a cluster refuses something, who could do it."""
     try:
         yield
+    except Unauthorized as error:
+        raise Forbidden("the cluster does not know who asks: the credentials in its kubeconfig are wrong, or have ended") from error
     except Forbidden as error:
         raise Forbidden(f"the cluster refuses it: {error.message}; whoever attaches or cleans a cluster must administer it") from error
 
@@ -307,8 +332,8 @@ async def serve(target: Connection, door: Connection, documents: Sequence[Json],
     await run_agent(AgentSettings(target, None, server, ca, token, wishes.proxy, proxy_ca=wishes.proxy_ca.encode()), clock)
 
 
-async def leave(client: Client, name: FullName, *, force: bool) -> None:
-    """Ask for a cluster to be detached; with ``force`` without waiting for an agent that is away.
+async def leave(client: Client, name: FullName, *, force: bool) -> bool:
+    """Ask for a cluster to be detached; with ``force`` without waiting for an agent that is away. Returns whether its agent is there.
 
     Raises BadRequest for one that a management cluster made.
     """
@@ -317,8 +342,10 @@ async def leave(client: Client, name: FullName, *, force: bool) -> None:
         raise BadRequest(f"{name.words} is made by its management cluster; `kubectl delete` removes it with its machines")
     if force:
         await client.patch(ref, plain, namespace, PatchKind.MERGE, {"metadata": {"annotations": {FORCE: "true"}}}, manager=MANAGER)
+    there = connected((await _known(client, str(name)) or {}).get("status") or {})
     with contextlib.suppress(NotFound):
         await client.delete(ref, plain, namespace)
+    return there
 
 
 async def left(client: Client, name: FullName, seconds: float, tell: Tell, clock: Clock) -> None:
@@ -331,7 +358,8 @@ async def left(client: Client, name: FullName, seconds: float, tell: Tell, clock
         except NotFound:
             tell(f"{name.words} detached")
             return
-        found = next((each["message"] for each in status.get("conditions") or () if each["type"] == "Ready"), "")
+        ready = [each for each in status.get("conditions") or () if each["type"] == "Ready" and each["reason"] == DETACHING]
+        found = next((each["message"] for each in ready), "")
         if found and found != told:
             tell(found)
             told = found

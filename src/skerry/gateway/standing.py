@@ -24,6 +24,8 @@ from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
 
 OURS = ("Connected", "Healthy")
+DETACHING = "Detaching"
+"""Why a cluster that is being detached is not ready."""
 ATTACHED_PHASES = {"HEALTHY": "Ready", "WARNING": "Ready", "UNHEALTHY": "Degraded", "DISCONNECTED": "Unknown"}
 
 
@@ -64,7 +66,7 @@ def next_status(obj: Json, route: Route | None, says: Told, now: datetime, gatew
     connected, healthy, status["health"] = _verdicts(before, route, says)
     news = [("Connected", connected), ("Healthy", healthy)]
     leaving = bool(obj["metadata"].get("deletionTimestamp"))
-    going = Verdict("False", "Detaching", f"the deletion waits for {waits_for or 'nothing more'}")
+    going = Verdict("False", DETACHING, f"the deletion waits for {waits_for or 'nothing more'}")
     if obj.get("kind") != "Cluster":
         status["phase"] = "Deleting" if leaving else _presence(before, route)
         if route is not None:
