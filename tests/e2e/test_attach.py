@@ -198,6 +198,21 @@ spec:
 TOKEN = "{apiVersion: fleet.skerry.dev/v1alpha1, kind: APIToken, metadata: {name: %s}, spec: {owner: %s}}"
 
 
+def test_who_logs_in_to_the_cluster_by_a_program_attaches_and_detaches_it_too(site: Site, name: str, tmp_path: Path) -> None:
+    (tmp_path / "status").write_text(json.dumps({"kind": "ExecCredential", "status": {"token": site.peer.admin.token}}))
+    config = yaml.safe_load(site.peer.kubeconfig.read_text())
+    config["users"][0]["user"] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "cat"}}
+    config["users"][0]["user"]["exec"]["args"] = [str(tmp_path / "status")]
+    far = tmp_path / "far"
+    far.write_text(yaml.safe_dump(config))
+    with site.background("attach", name, "--kubeconfig", str(far), "--local") as process:
+        site.says("Ctrl-C stops it")
+        assert site.through(f"attached.attached.{name}")("get", "namespaces").code == 0
+        assert "namespaces/skerry-agent deleted" in site.skerry("detach", name, "--kubeconfig", str(far))
+        assert process.wait(60) == 0
+    assert site.left() == []
+
+
 def test_a_limited_user_is_judged_by_the_clusters_own_rules(site: Site, name: str) -> None:
     user = f"ann-{name}"
     with site.attached(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,8 @@ def attach(  # noqa: PLR0913, PLR0917 every argument is an option
             if not local:
                 await attachment.arrived(client, full, timeout, typer.echo, clock, since=since)
                 return
-            async with attachment.account(target, clock) as account, TaskOwner("local") as owner:
+            again = partial(_target, kubeconfig, context)
+            async with attachment.account(target, clock, again) as account, TaskOwner("local") as owner:
                 agent = owner.spawn(attachment.serve(account, door, documents, wishes, clock), "agent")
                 await attachment.arrived(client, full, timeout, typer.echo, clock)
                 typer.echo("the agent runs here; Ctrl-C stops it, and the cluster stays attached")
@@ -152,11 +154,18 @@ def _tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _cluster(kubeconfig: Path, context: str) -> HttpClient:
-    from skerry.client.http import HttpClient
+def _target(kubeconfig: Path, context: str) -> Connection:
+    """The API of the cluster; raises KubeconfigError."""
+    from skerry.cli.plugins import login
     from skerry.client.kubeconfig import read
 
-    return HttpClient(read(kubeconfig, context), user_agent="skerry-cli")
+    return read(kubeconfig, context, login=login)
+
+
+def _cluster(kubeconfig: Path, context: str) -> HttpClient:
+    from skerry.client.http import HttpClient
+
+    return HttpClient(_target(kubeconfig, context), user_agent="skerry-cli")
 
 
 def _run(door: Path, work: Callable[[Connection, HttpClient], Awaitable[None]], stop: _Stop) -> None:

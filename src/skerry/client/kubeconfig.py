@@ -4,7 +4,8 @@ A kubeconfig names clusters, users, and contexts that pair them. Reading takes o
 gives a :class:`Connection`. Inline data wins over files, a relative path is relative to the
 file, and several files may be named together, as in ``KUBECONFIG``: all of it as with kubectl. Some
 ways to log in start a program (exec plugins) or need a library of one vendor (auth providers):
-they are refused by name, because a controller must not run what a file tells it to.
+they are refused by name, because a controller must not run what a file tells it to. Whoever may
+says how an exec plugin is run.
 
 What is written is for kubectl: one cluster, one user, one context, mode 0600, replaced as a whole.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,15 @@ def contexts(path: Path) -> tuple[Sequence[str], str]:
     return [str(each.get("name", "")) for each in _entries(config, "contexts")], str(config.get("current-context") or "")
 
 
-def read(path: Path, context: str = "") -> Connection:
-    """Read one context (empty: the current one) into connection settings; raises KubeconfigError."""
+Login = Callable[[Mapping[str, Any], Mapping[str, Any], Path], Mapping[str, str]]
+"""Runs an exec plugin for a cluster, as a kubeconfig of this path describes both; gives ``token``, or ``certificate`` and ``key``, PEM."""
+
+
+def read(path: Path, context: str = "", *, login: Login | None = None) -> Connection:
+    """Read one context (empty: the current one) into connection settings; raises KubeconfigError.
+
+    With ``login`` a user may log in by an exec plugin.
+    """
     config = _document(path)
     name = context or str(config.get("current-context") or "")
     if not name:
@@ -56,17 +64,19 @@ def read(path: Path, context: str = "") -> Connection:
     cluster = _named(config, "clusters", "cluster", str(chosen.get("cluster") or ""), path)
     user_name = str(chosen.get("user") or "")
     user = _named(config, "users", "user", user_name, path) if user_name else {}
+    plugin = user.get("exec") if login else None
     for key, why in REFUSED_USER.items():
-        if user.get(key):
+        if user.get(key) and not (key == "exec" and isinstance(plugin, dict)):
             raise KubeconfigError(f"the user {user_name!r} of {path} logs in by {why}")
     token_file = str(user.get("tokenFile") or "")
     try:
+        logged = login(plugin, cluster, path) if login and isinstance(plugin, dict) else {}
         return Connection(
             server=str(cluster.get("server") or "").rstrip("/"),
             ca=_data(cluster, "certificate-authority", path),
-            certificate=_data(user, "client-certificate", path),
-            key=_data(user, "client-key", path),
-            token=str(user.get("token") or ""),
+            certificate=logged["certificate"].encode() if "certificate" in logged else _data(user, "client-certificate", path),
+            key=logged["key"].encode() if "key" in logged else _data(user, "client-key", path),
+            token=logged.get("token") or str(user.get("token") or ""),
             token_file=path.parent / token_file if token_file and not user.get("token") else None,
             insecure=cluster.get("insecure-skip-tls-verify") is True,
             server_name=str(cluster.get("tls-server-name") or ""),

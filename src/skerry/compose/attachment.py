@@ -6,6 +6,7 @@ half-way is simply made again. What happens is told as it happens, one line each
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import re
@@ -21,7 +22,7 @@ from skerry.agent.leaving import CLUSTER_BINDINGS, CLUSTER_ROLES, RBAC
 from skerry.agent.main import AgentSettings
 from skerry.agent.main import run as run_agent
 from skerry.agent.memory import CONFIGMAPS, NAMESPACES
-from skerry.client.connection import Connection
+from skerry.client.connection import BadConnection, Connection
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.gateway.standing import DETACHING
@@ -298,8 +299,11 @@ async def arrived(client: Client, name: FullName, seconds: float, tell: Tell, cl
 
 
 @contextlib.asynccontextmanager
-async def account(admin: HttpClient, clock: Clock) -> AsyncIterator[Connection]:
-    """A connection as the account that the manifest made, whose token is renewed until the block is left."""
+async def account(admin: HttpClient, clock: Clock, again: Callable[[], Connection]) -> AsyncIterator[Connection]:
+    """A connection as the account that the manifest made, whose token is renewed until the block is left.
+
+    ``again`` logs the administrator in once more: his own credentials may not be good for as long.
+    """
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -313,7 +317,8 @@ async def account(admin: HttpClient, clock: Clock) -> AsyncIterator[Connection]:
     async def keep_renewing() -> None:
         while True:
             await clock.sleep(ACCOUNT_TOKEN_SECONDS / 2)
-            with contextlib.suppress(ApiError):  # the token is good for as long again
+            with contextlib.suppress(ApiError, BadConnection):  # the token is good for as long again
+                admin.renew(await asyncio.to_thread(again))
                 await renew()
 
     with tempfile.TemporaryDirectory(prefix="skerry-agent-") as folder:
