@@ -156,6 +156,36 @@ async def test_a_new_token_moves_a_name_to_another_cluster_and_the_old_agent_sta
             assert await first.ended() == grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_an_agent_that_stays_out_while_nobody_else_is_there_is_told_of_until_somebody_is(fleet: Fleet) -> None:
+    old, new = await fleet.register(), await fleet.register()
+
+    async def told() -> bool:
+        found = conditions(await fleet.client.get(MANAGEMENT, "sv-1"))["Connected"]
+        return found["reason"] == "RegistrationOutdated" and "registered anew" in found["message"]
+
+    async def refused() -> None:
+        async with dialled(old, fleet.link.address) as first:
+            first.says(hello=hello("cluster-a"))
+            assert await first.ended() == grpc.StatusCode.PERMISSION_DENIED
+
+    async with dialled(new, fleet.link.address, 3.0) as second:
+        await joined(fleet, second, "cluster-a")
+        await eventually(lambda: connected(fleet))
+        await refused()
+        assert await connected(fleet)
+    await eventually(lambda: connected(fleet, "AgentAway"))
+    await refused()
+    await eventually(told)
+    async with dialled(new, fleet.link.address, 3.0) as second:
+        await joined(fleet, second, "cluster-a")
+        await eventually(lambda: connected(fleet))
+
+
+async def connected(fleet: Fleet, reason: str = "AgentConnected") -> bool:
+    found = await fleet.client.get(MANAGEMENT, "sv-1")
+    return bool(conditions(found)["Connected"]["reason"] == reason and "trouble" not in found["status"])
+
+
 async def test_the_agent_of_a_management_cluster_that_was_made_anew_is_not_let_in(fleet: Fleet) -> None:
     who = await fleet.register()
     async with dialled(who, fleet.link.address, 3.0) as first:

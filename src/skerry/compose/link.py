@@ -35,12 +35,12 @@ from skerry.gateway.routes import Routes
 from skerry.gateway.server import Admission, LinkServer, Receivers
 from skerry.gateway.sessions import Sessions
 from skerry.gateway.statements import Agent, Statements
-from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, kept
+from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, Subjects, connected, kept
 from skerry.gateway.subscription import subscription
 from skerry.gateway.troubles import Troubles
 from skerry.kinds.common import SYSTEM_NAMESPACE
 from skerry.kinds.fullname import of_key, words
-from skerry.kinds.managementcluster import BUILTIN, DUPLICATE, TWIN
+from skerry.kinds.managementcluster import BUILTIN, DUPLICATE, OUTDATED, TWIN
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
 from skerry.pki import policy
@@ -233,6 +233,8 @@ class _Wiring:
         if refusal is not None:
             if refusal.second:
                 self._troubles.tell(agent.name, DUPLICATE, refusal.reason)
+            elif not connected(obj.get("status") or {}):
+                self._troubles.tell(agent.name, OUTDATED, refusal.reason)
             return Admission(refusal.reason, identity=True)
         if twin := await self._health.refuse_twin(agent.name, hello):
             self._troubles.tell(agent.name, TWIN, twin)

@@ -47,7 +47,8 @@ class Agent(Shape):
 
 
 DUPLICATE, TWIN, EXPIRED = "DuplicateAgent", "DuplicateProcess", "CertificateExpired"
-"""What a gateway sees of an agent that it does not let in."""
+OUTDATED = "RegistrationOutdated"
+"""What a gateway sees of an agent that it does not let in; the last: the newer registration counts, but its agent is away."""
 DOUBLES = {DUPLICATE: "SecondCluster", TWIN: "SecondProcess"}
 """What does not keep the first agent away, with the reason that the condition DuplicateAgent gives."""
 TROUBLES = ("TLSIntercepted", "ClockSkew")
