@@ -452,6 +452,7 @@ def test_a_management_cluster_joins_and_leaves_the_same_way(site: Site, name: st
     with site.attached(name, "--management") as process:
         site.server.kubectl("wait", "--for=condition=Connected", f"managementcluster/{name}", "--timeout=60s")
         assert f"management cluster {name} is connected" in site.said()
+        assert site.server.kubectl("get", "managementcluster", name, "-o", "jsonpath={.spec.provider}") == "ClusterAPI"
         assert may(site, "list", "clusters.cluster.x-k8s.io", "-A")
         assert site.through(name)("get", "namespaces").code == 0
         assert "detached" in site.skerry("detach", name)

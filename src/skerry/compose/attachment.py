@@ -181,8 +181,8 @@ async def declared(client: Client, name: FullName, group: str, tell: Tell) -> No
                 f"there is no cluster {name.key}; to attach one as it stands, give it a name without dots and slashes"
             ) from None
         body: Json = {"apiVersion": API_VERSION, "metadata": {"name": plain}}
-        spec = {"spec": {"clusterGroup": group}} if group and name.cluster else {}
-        body |= {"kind": "Cluster" if name.cluster else "ManagementCluster", **spec}
+        spec = {"clusterGroup": group} if group and name.cluster else {}
+        body |= {"kind": "Cluster" if name.cluster else "ManagementCluster", "spec": spec}
         body["metadata"] |= {"namespace": namespace} if namespace else {}
         with contextlib.suppress(AlreadyExists):
             await client.create(CLUSTERS if name.cluster else MANAGEMENT_CLUSTERS, body, manager=MANAGER)
