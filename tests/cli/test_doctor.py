@@ -78,11 +78,19 @@ def test_an_agent_that_is_away_is_told_with_what_to_do(server: Server) -> None:
     async def create() -> None:
         async with HttpClient(read(server.kubeconfig)) as client:
             await client.raw("POST", "/apis/fleet.skerry.dev/v1alpha1/managementclusters", body)
+            shop = {**body, "kind": "Cluster", "metadata": {"name": "attached.shop"}}
+            await client.raw("POST", "/apis/fleet.skerry.dev/v1alpha1/namespaces/attached/clusters", shop)
 
     asyncio.run(create())
-    eventually(lambda: "sv-9" in skerry("doctor", "--data", str(server.data)).stdout, 60, server.log)
-    (about,) = [each for each in findings(server.data) if each["what"].startswith("sv-9")]
-    assert (about["verdict"], bool(about["todo"])) == ("WARN", True)
+    for name in ("sv-9", "attached/attached.shop"):
+
+        def told(name: str = name) -> bool:
+            return name in skerry("doctor", "--data", str(server.data)).stdout
+
+        eventually(told, 60, server.log)
+        (about,) = [each for each in findings(server.data) if each["what"].startswith(name)]
+        assert (about["verdict"], bool(about["todo"])) == ("WARN", True)
+    assert "team-a.web" not in str(findings(server.data)), "a cluster that needs no agent of its own"
 
 
 def test_each_trouble_of_the_data_folder_is_found_and_ends_with_1(stopped: Path) -> None:

@@ -37,6 +37,7 @@ from skerry.store.examine import Examined, examine, holder
 from skerry.store.sealing import CannotOpen, opened
 
 MANAGEMENT = Ref(GROUP, VERSION, "managementclusters", namespaced=False)
+CLUSTERS = Ref(GROUP, VERSION, "clusters")
 LEAST_BYTES, LOW_BYTES, LOW_FILES = 100 << 20, 1 << 30, 1000
 SKEW_WARN, SKEW_FAIL = timedelta(seconds=30), timedelta(minutes=5)
 ROOT_WARN = timedelta(days=365)
@@ -296,16 +297,20 @@ async def _encryption(client: HttpClient) -> Finding:
 
 async def _agents(client: HttpClient) -> list[Finding]:
     try:
-        return list(agents(await client.list(MANAGEMENT)))
+        return list(agents(await client.list(MANAGEMENT), await client.list(CLUSTERS)))
     except ApiError as error:
         return [fail("agents", f"the server does not tell of them: {error.message}", SERVER_FIRST)]
 
 
-def agents(listed: Json) -> Iterator[Finding]:
-    """Every management cluster's agent is connected, and its cluster well."""
-    items = [item for item in listed["items"] if item["metadata"]["name"] not in BUILTIN]  # these need no agent
-    for item in items:
-        name, conditions = item["metadata"]["name"], {each["type"]: each for each in (item.get("status") or {}).get("conditions") or []}
+def agents(managements: Json, clusters: Json) -> Iterator[Finding]:
+    """Every agent is connected, and its cluster well; of clusters that are no management clusters, those that are not are named."""
+    items = [item for item in managements["items"] if item["metadata"]["name"] not in BUILTIN]  # these need no agent
+    well = 0
+    for item in (*items, *clusters["items"]):
+        space, conditions = item["metadata"].get("namespace", ""), _conditions(item)
+        if space and "Connected" not in conditions:
+            continue  # its management cluster's agent does for it
+        name = f"{space}/{item['metadata']['name']}" if space else item["metadata"]["name"]
         wrong = [each for kind in ("Connected", "Healthy") if (each := conditions.get(kind)) and each["status"] != "True"]
         if (doubled := conditions.get("DuplicateAgent")) and doubled["status"] == "True":
             what = f"{name} is spoken for twice: {doubled.get('message', '')}"
@@ -315,10 +320,18 @@ def agents(listed: Json) -> Iterator[Finding]:
         elif wrong:
             what = "; ".join(f"{each['type']} is {each['status']}: {each.get('message') or each.get('reason', '')}" for each in wrong)
             yield warn("agents", f"{name}: {what}", "look into the agent's log, and whether it reaches the gateway's port")
+        elif space:
+            well += 1
         else:
             yield ok("agents", f"{name} is connected and healthy")
+    if well:
+        yield ok("agents", f"{well} other cluster{' is' if well == 1 else 's are'} connected and healthy")
     if not items:
         yield ok("agents", "there is no management cluster that needs one")
+
+
+def _conditions(item: Json) -> dict[str, Json]:
+    return {each["type"]: each for each in (item.get("status") or {}).get("conditions") or []}
 
 
 def _size(count: float) -> str:
