@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from skerry.kinds.common import Metadata, Shape
-from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded
+from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded, sparse
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
 from skerry.machinery.resource import Column, Json, Look, Resource
@@ -38,6 +38,11 @@ def sound(look: Look) -> Sequence[Cause]:
     return causes
 
 
+def filled(obj: Json) -> None:
+    """Keep no map without keys."""
+    sparse(obj, "data", "binaryData")
+
+
 def frozen(look: Look) -> Sequence[Cause]:
     """An immutable ConfigMap stays as it is."""
     if look.old is None or not look.old.get("immutable"):
@@ -64,5 +69,6 @@ RESOURCE = Resource(
         Column("Data", ".data", "integer", description="How many keys there are", value=keys),
         Column("Age", ".metadata.creationTimestamp", "date"),
     ),
+    prepare=filled,
     rules=(sound, frozen),
 )

@@ -74,6 +74,13 @@ def immutable(*paths: str) -> Rule:
     return rule
 
 
+def sparse(obj: Json, *names: str) -> None:
+    """Take out what holds nothing: in Kubernetes' own kinds an empty map is not there."""
+    for name in names:
+        if name in obj and not obj[name]:
+            del obj[name]
+
+
 def path_name(*components: str) -> Callable[[Json], None]:
     """Fill the leading components of the spec (``provisioner``, ``cluster``) from the name where they were left out."""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from skerry.kinds.common import Metadata, Shape
-from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded, immutable, missing
+from skerry.kinds.rules import MAX_BYTES, at, bad, bad_keys, decoded, immutable, missing, sparse
 from skerry.kinds.shape import doc, structural
 from skerry.machinery.errors import Cause
 from skerry.machinery.resource import Column, Json, Look, Resource
@@ -49,6 +49,7 @@ def fold(obj: Json) -> None:
         data = obj.setdefault("data", {})
         if isinstance(data, dict):
             data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items() if isinstance(value, str)})
+    sparse(obj, "data")
 
 
 def sound(look: Look) -> Sequence[Cause]:

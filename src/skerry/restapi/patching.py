@@ -193,6 +193,8 @@ def _merged(call: Call, live: Json | None, config: Json) -> Json:
         obj = ownership.apply(live, config, part(call), manager, force=force, versions=versions(call), zero=zero)
     except Conflict as error:
         raise Conflict(error.message, subject=Subject(), causes=error.causes) from error
+    if decode.is_built_in(call.resource):
+        call.resource.schema.prune(obj)  # Kubernetes decodes its own kinds once more: a map that was emptied is null, and goes
     entries = obj["metadata"].get("managedFields")
     meta.decode(obj["metadata"])
     if entries:

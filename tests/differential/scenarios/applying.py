@@ -17,6 +17,7 @@ SCENARIOS = [
     scenario("apply/creates", apply(widget(spec=RED)), get()),
     scenario("apply/again is no change", apply(widget(spec=RED)), apply(widget(spec=RED)), get()),
     scenario("apply/changes own field", apply(widget(spec=RED)), apply(widget(spec={"color": "green"})), get()),
+    scenario("apply/nothing where there were keys", apply(widget(spec={"labels": {"x": "1"}})), apply(widget(spec={"labels": {}})), get()),
     scenario("apply/removes what is no longer listed", apply(widget(spec={"code": "ab-12", "labels": {"x": "1"}})), apply(widget()), get()),
     scenario("apply/second manager with other fields", apply(widget(spec={"color": "red"})), apply(widget(spec={"code": "ab-12"}), "two")),
     scenario("apply/shared ownership", apply(widget(spec=RED)), apply(widget(spec=RED), "two"), apply(widget(), "one"), get()),
