@@ -196,6 +196,32 @@ async def test_an_object_that_a_set_waited_for_to_go_is_told_when_it_is_gone(tar
         assert (await applier.enforce(state([], name, 2, remove=True))).gone
 
 
+async def test_a_kind_is_watched_until_no_set_has_anything_of_it(target: Target, space: str) -> None:
+    drift = Drift(target.client, lambda _: None)
+    applier = Applier(target.client, KindMap(target.client), drift)
+    maps, secret = config_map("a", space), {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "b", "namespace": space}}
+
+    async def followed(kinds: int) -> None:
+        async def settled() -> bool:
+            return (drift.statistics()["kinds"], sum(each.synced.is_set() for each in drift._following)) == (kinds, kinds)
+
+        await eventually(settled)
+
+    async with TaskOwner("test") as owner:
+        owner.spawn(drift.run(), "drift")
+        await applier.enforce(state([maps, secret], f"set-{space}"))
+        await applier.enforce(state([config_map("other", space)], f"other-{space}"))
+        await followed(2)
+        await applier.enforce(state([maps], f"set-{space}", 2))
+        await followed(1)
+        await applier.enforce(state([], f"set-{space}", 3, remove=True))
+        await followed(1)
+        await applier.enforce(state([], f"other-{space}", 2, remove=True))
+        await followed(0)
+        await applier.enforce(state([secret], f"set-{space}", 4))
+        await followed(1)
+
+
 def test_who_keeps_undoing_our_work_makes_us_slower_and_is_forgiven_after_a_while() -> None:
     repairs, now = Repairs(), 1000.0
     assert repairs.wait(now) == pytest.approx(GATHER_SECONDS)

@@ -74,6 +74,12 @@ class Applier:
 
     async def enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
         """Bring the cluster to a set; raises ApiError only where not even the memory can be had."""
+        report = await self._enforce(state)
+        if self._drift is not None:
+            self._drift.rest()
+        return report
+
+    async def _enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
         report = pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation)
         memory = await self._memories.recall(state.set)
         report.refused = memory.refuse(state.owner_epoch, state.generation) if memory else ""

@@ -7,6 +7,8 @@ happened before the watch of a kind began is seen when it begins. What the watch
 (labels of an object with a generation, an object that we did not make) is found by the
 periodic enforcement, which is the same code.
 
+A kind is watched for as long as a set has something of it: its definition may go with the last of them.
+
 Being told once too often costs one look at the set, and nothing else.
 """
 
@@ -66,11 +68,12 @@ class Drift:
         self._client = client
         self._changed = changed
         self._informers: dict[Ref, Informer] = {}
-        self._started: set[Ref] = set()
+        self._following: dict[Informer, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._sets: dict[Place, str] = {}
         self._left: dict[Place, str] = {}
         self._going: dict[Place, str] = {}
+        self._forgot = False
 
     def applied(self, name: str, ref: Ref, obj: Json) -> None:
         """A set has applied an object of its own, and this is how it is now."""
@@ -100,19 +103,31 @@ class Drift:
             del self._sets[place], self._left[place]
         for place in [place for place, owner in self._going.items() if owner == name]:
             del self._going[place]
+        self._forgot = True
+
+    def rest(self) -> None:
+        """A set has been worked on, to its end: what nobody looks for any more is not watched any more."""
+        if not self._forgot:
+            return
+        self._forgot = False
+        for ref in self._informers.keys() - {place[0] for place in (*self._sets, *self._going)}:
+            del self._informers[ref]
+            self._wake.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with TaskOwner("drift") as owner:
             while True:
                 self._wake.clear()
-                for ref in self._informers.keys() - self._started:
-                    self._started.add(ref)
-                    owner.spawn(self._follow(ref), ref.plural)
+                wanted = set(self._informers.values())
+                for informer in self._following.keys() - wanted:
+                    self._following.pop(informer).cancel()
+                for informer in wanted - self._following.keys():
+                    self._following[informer] = owner.spawn(self._follow(informer), informer.ref.plural)
                 await self._wake.wait()
 
-    async def _follow(self, ref: Ref) -> None:
-        informer = self._informers[ref]
+    async def _follow(self, informer: Informer) -> None:
+        ref = informer.ref
         async with TaskOwner(ref.plural) as owner:
             running = owner.spawn(informer.run(), "informer")
             await informer.synced.wait()
@@ -121,7 +136,8 @@ class Drift:
             await running
 
     def _look(self, place: Place) -> None:
-        obj = self._informers[place[0]].get(place[1])
+        informer = self._informers.get(place[0])
+        obj = informer.get(place[1]) if informer is not None else None
         if place in self._going and obj is None:
             self._changed(self._going[place])
         elif place in self._sets and (obj is None or _stamp(obj) != self._left[place]):
