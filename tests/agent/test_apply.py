@@ -12,7 +12,7 @@ import pytest
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
 from skerry.agent.objects import LABEL, mark_of
-from skerry.agent.ordering import in_order, neighbours
+from skerry.agent.ordering import in_order, kind_of, neighbours
 from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.machinery.crd import resources
@@ -23,6 +23,7 @@ from tests.agent.targets import CLUSTERS, Target, cluster, definition
 from tests.gateway.fleet import MAPS, NAMESPACES, config_map, eventually, namespace_of
 
 Json = dict[str, Any]
+SECRETS = Ref("", "v1", "secrets")
 FINALIZERS = {"metadata": {"finalizers": ["tests.skerry.dev/wait"]}}
 NO_FINALIZERS: Json = {"metadata": {"finalizers": None}}
 
@@ -30,6 +31,10 @@ NO_FINALIZERS: Json = {"metadata": {"finalizers": None}}
 def state(manifests: Sequence[Json], generation: int = 1, *, name: str = "shop", epoch: int = 1, remove: bool = False) -> pb.DesiredState:
     encoded = [json.dumps(each).encode() for each in manifests]
     return pb.DesiredState(set=name, owner_epoch=epoch, generation=generation, manifests=encoded, remove=remove)
+
+
+def secret(name: str, namespace: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
 
 
 def outcomes(report: pb.DesiredResult) -> dict[str, str]:
@@ -114,8 +119,8 @@ async def test_an_object_of_another_set_is_told_and_becomes_free_when_that_set_i
 
 async def test_a_set_goes_in_reverse_order_and_waits_for_finalizers(target: Target, space: str) -> None:
     name = unique(space)
-    maps = [config_map(each, space) for each in ("first", "second", "third")]
-    await applier(target).enforce(state(maps, name=name))
+    objects = [secret("first", space), config_map("second", space), secret("third", space)]
+    await applier(target).enforce(state(objects, name=name))
     await target.client.patch(MAPS, "second", space, PatchKind.MERGE, FINALIZERS)
     going = state([], 2, name=name, remove=True)
     for _ in range(2):
@@ -123,12 +128,47 @@ async def test_a_set_goes_in_reverse_order_and_waits_for_finalizers(target: Targ
         assert not report.gone
         assert outcomes(report)["second"] == "WAITING"
         assert outcomes(report)["first"] == "WAITING"
-        await target.client.get(MAPS, "first", space)
+        await target.client.get(SECRETS, "first", space)
     with pytest.raises(NotFound):
-        await target.client.get(MAPS, "third", space)
+        await target.client.get(SECRETS, "third", space)
     await target.client.patch(MAPS, "second", space, PatchKind.MERGE, NO_FINALIZERS)
     assert (await applier(target).enforce(going)).gone
     assert (await applier(target).enforce(going)).gone, "an answer that was lost is given again"
+
+
+class Crowded(HttpClient):
+    """Tells how many deletions were under way at once, and what was gone before each kind's first."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.connection)
+        self.running = self.most = 0
+        self.order: list[str] = []
+
+    async def delete(self, ref: Ref, name: str, namespace: str = "", **options: Any) -> Json:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.order.append(ref.plural)
+        try:
+            return await super().delete(ref, name, namespace, **options)
+        finally:
+            self.running -= 1
+
+
+async def test_neighbours_of_one_kind_go_together_and_one_that_stays_keeps_what_comes_after_them(target: Target, space: str) -> None:
+    name = unique(space)
+    objects = [secret("first", space), *(config_map(f"m{number:02}", space) for number in range(20))]
+    await applier(target).enforce(state(objects, name=name))
+    await target.client.patch(MAPS, "m18", space, PatchKind.MERGE, FINALIZERS)
+    async with Crowded(target) as client:
+        one = Applier(client, KindMap(client))
+        going = state([], 2, name=name, remove=True)
+        found = outcomes(await one.enforce(going))
+        assert [found["m19"], found["m18"], found["m17"]] == ["PRUNED", "WAITING", "PRUNED"]
+        assert {found[each] for each in ("m00", "first")} == {"WAITING"}, "what comes after those that go together waits"
+        await target.client.patch(MAPS, "m18", space, PatchKind.MERGE, NO_FINALIZERS)
+        assert (await one.enforce(going)).gone
+        assert client.most > 2
+        assert client.order[-2:] == ["secrets", "configmaps"], "and at last what the set had applied is forgotten"
 
 
 async def test_an_older_command_is_refused_by_an_agent_that_has_restarted(target: Target, space: str) -> None:
@@ -213,7 +253,7 @@ def test_what_others_need_goes_first_what_could_refuse_them_last_and_the_rest_st
 
 def test_objects_go_together_with_a_few_of_their_kind_and_never_past_another_kind() -> None:
     objects = [*(config_map(f"a{n}", "n") for n in range(5)), cluster("c", "n"), config_map("b", "n")]
-    assert [[each["metadata"]["name"] for each in alike] for alike in neighbours(objects, 3)] == [
+    assert [[each["metadata"]["name"] for each in alike] for alike in neighbours(objects, 3, kind_of)] == [
         ["a0", "a1", "a2"],
         ["a3", "a4"],
         ["c"],

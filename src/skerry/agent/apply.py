@@ -7,8 +7,8 @@
   alone and is tried again.
 * Only what we made is deleted (``objects.py`` says how that is known). What stood there before
   gets our fields while it is in a set, and loses them again when it leaves.
-* What left a set, and all of a removed set, goes in reverse order, each object after the one
-  before it is gone: what has finalizers is waited for.
+* What left a set, and all of a removed set, goes in reverse order, a few of one kind together, and each kind after the
+  one before it is gone: what has finalizers is waited for.
 * What is *adopted* (by its uid) becomes the set's own with the first application, as if the set had
   made it. Nothing else that stands there is taken in its place. Whoever takes the label off later keeps it.
 * A set that is *left* ends without any trace: its objects stay as they are to the last field, and nobody
@@ -43,7 +43,7 @@ from skerry.agent.objects import (
     result,
     untraced,
 )
-from skerry.agent.ordering import defined, in_order, is_definition, neighbours
+from skerry.agent.ordering import defined, in_order, is_definition, kind_of, neighbours
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.kit.aio import TaskOwner
 from skerry.machinery.document import loads
@@ -53,7 +53,7 @@ from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.telling import scrubbed
 
 TOGETHER = 8
-"""How many objects of a set are applied at a time."""
+"""How many objects of a set are applied or deleted at a time."""
 ESTABLISH_SECONDS = 5.0
 """How long a set waits for the kinds that it defines itself."""
 ESTABLISH_LOOK_SECONDS = 0.1
@@ -158,7 +158,7 @@ class Applier:
     async def _apply_all(self, manifests: Sequence[Json], state: pb.DesiredState) -> list[pb.ObjectResult]:
         results: list[pb.ObjectResult] = []
         awaited = defined(manifests)
-        for alike in neighbours(manifests, TOGETHER):
+        for alike in neighbours(manifests, TOGETHER, kind_of):
             if awaited and results and _defines(results[-1]) and not is_definition(alike[0]):
                 await self._established(awaited)
                 awaited = []
@@ -226,17 +226,17 @@ class Applier:
             return None
 
     async def _take_away(self, objects: Sequence[Identity], name: str) -> list[pb.ObjectResult]:
-        """Delete objects in reverse order, each after the one before it is gone."""
+        """Delete objects in reverse order, some of one kind together, and what comes after them when they are gone."""
         results: list[pb.ObjectResult] = []
-        for which in reversed(objects):
-            if results and results[-1].outcome != pb.OUTCOME_PRUNED:
-                blocker = f"{results[-1].kind} {results[-1].name}"
-                break
-            results.append(await self._take_one(which, name))
-        else:
-            return results
-        rest = objects[: len(objects) - len(results)]
-        return [*results, *(result(each, pb.OUTCOME_WAITING, "WaitsForAnother", f"{blocker} goes first") for each in reversed(rest))]
+        for alike in neighbours(objects[::-1], TOGETHER, lambda which: which.place[:2]):
+            if blocker := next((each for each in results if each.outcome != pb.OUTCOME_PRUNED), None):
+                why = f"{blocker.kind} {blocker.name} goes first"
+                results.extend(result(which, pb.OUTCOME_WAITING, "WaitsForAnother", why) for which in alike)
+                continue
+            async with TaskOwner("take") as owner:
+                under_way = [owner.spawn(self._take_one(which, name), "object") for which in alike]
+                results.extend([await each for each in under_way])
+        return results
 
     async def _take_one(self, which: Identity, name: str) -> pb.ObjectResult:
         try:

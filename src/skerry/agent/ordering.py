@@ -7,16 +7,18 @@
   came earlier would refuse the rest of its own set for as long as its server does not run.
 
 What is pruned goes in reverse order, so webhooks go before the servers behind them, custom objects before
-their definitions, and everything before its namespace.
+their definitions, and everything before its namespace. Neighbours of one kind come and go together, some at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 from skerry.machinery.resource import Json
 
+T = TypeVar("T")
 DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
 FIRST = (("", "Namespace"), DEFINITION, ("scheduling.k8s.io", "PriorityClass"))
 LAST = (
@@ -33,23 +35,24 @@ RANKS = {kind: rank for rank, kind in enumerate((*FIRST, None, *LAST)) if kind i
 
 def in_order(manifests: Sequence[Json]) -> list[Json]:
     """The manifests of a set in the order in which they are applied."""
-    return sorted(manifests, key=lambda obj: RANKS.get(_kind(obj), len(FIRST)))
+    return sorted(manifests, key=lambda obj: RANKS.get(kind_of(obj), len(FIRST)))
 
 
-def neighbours(ordered: Sequence[Json], most: int) -> Iterator[list[Json]]:
-    """Objects of one kind that stand beside each other, some at a time: one seldom needs another of its own kind."""
-    for _, alike in groupby(ordered, key=_kind):
+def neighbours(ordered: Sequence[T], most: int, kind: Callable[[T], tuple[str, str]]) -> Iterator[list[T]]:
+    """What stands beside each other and is of one kind, some at a time: an object seldom needs another of its own kind."""
+    for _, alike in groupby(ordered, key=kind):
         left = list(alike)
         yield from (left[begin : begin + most] for begin in range(0, len(left), most))
 
 
-def _kind(obj: Json) -> tuple[str, str]:
+def kind_of(obj: Json) -> tuple[str, str]:
+    """Group and kind of a manifest."""
     return str(obj.get("apiVersion") or "").rpartition("/")[0], str(obj.get("kind"))
 
 
 def is_definition(obj: Json) -> bool:
     """Whether a manifest defines a kind."""
-    return _kind(obj) == DEFINITION
+    return kind_of(obj) == DEFINITION
 
 
 def defined(manifests: Iterable[Json]) -> list[tuple[str, str]]:
@@ -59,6 +62,6 @@ def defined(manifests: Iterable[Json]) -> list[tuple[str, str]]:
         if is_definition(obj):
             spec = obj.get("spec") or {}
             known.add((spec.get("group"), (spec.get("names") or {}).get("kind")))
-        elif _kind(obj) in known:
+        elif kind_of(obj) in known:
             wanted[obj["apiVersion"], obj["kind"]] = None
     return list(wanted)
