@@ -13,6 +13,7 @@ from skerry.agent.main import FEATURES
 from skerry.client.contract import Ref
 from skerry.compose.claims import ClaimTable
 from skerry.compose.stock import CachedStock
+from skerry.gateway import desired
 from skerry.gateway.desired import DRIFT_STEP, next_status
 from skerry.gateway.results import MOST_BEYOND, MOST_REFRESHED, REFRESH, Results, begin_of, row_name
 from skerry.gateway.routes import Route
@@ -261,6 +262,28 @@ async def test_results_are_read_at_the_door_selected_and_gone_with_their_set(fle
         agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=going.generation, gone=True))
         await fleet.gone("shop")
         await named(fleet, "c")
+
+
+async def test_drift_that_comes_too_soon_is_told_when_its_time_has_come(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desired, "DRIFT_STEP", timedelta(seconds=2))
+    async with stranger(fleet) as agent:
+        await fleet.ask("shop", [config_map("a", "default")])
+
+        async def tells(count: int) -> None:
+            async def told() -> bool:
+                drift: Json = (await fleet.set("shop"))["status"].get("drift") or {}
+                return bool(drift.get("count", 0) == count)
+
+            await eventually(told)
+
+        for count in (0, 1):
+            drifted = made("a", pb.OUTCOME_APPLIED)
+            drifted.drifts = count
+            agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=1, objects=[drifted], drifts=count))
+            await tells(count)
+        drifted.drifts = 499
+        agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=1, objects=[drifted], drifts=499))
+        await tells(499)
 
 
 async def test_an_agent_tells_of_the_objects_of_its_own_sets_and_of_commands_that_were_given(fleet: Fleet) -> None:

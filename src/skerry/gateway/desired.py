@@ -6,7 +6,8 @@ and a newer one takes its place, so that a store that is slow or away for a mome
 but time.
 
 The status holds counts and the first failures. It is written when it changes, not at every
-report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute.
+report: a quiet fleet makes hardly any revisions, ``lastEnforcedTime`` moves at most once a minute, and so does
+what is told of drift: what comes too soon waits here until its time.
 A report of an older command than the status speaks of never takes it back, nor does one that came in a
 session which is not its agent's newest any more: it is let go, for the newer one reports again. So is
 what an agent says of a set that is another's, or of a command that was never given. What became of each
@@ -78,6 +79,8 @@ class Desired:
         self._wake: Callable[[str], None] = lambda _: None
         self._reports: dict[str, _Report] = {}
         self._sent: dict[str, tuple[Route, _Command]] = {}
+        self._drift: dict[str, Json] = {}
+        """What is to be told of drift, by set, and came too soon after what was told last."""
 
     def listen(self, wake: Callable[[str], None]) -> None:
         """Tell ``wake`` the key of every set that was reported on."""
@@ -91,19 +94,21 @@ class Desired:
             self._reports[key] = _Report(route, trimmed(obj, result))
             self._wake(key)
 
-    async def reconcile(self, key: str) -> None:
-        """Write down what was reported of one set, and send it if its agent is here and was not told yet."""
+    async def reconcile(self, key: str) -> float | None:
+        """Write down what was reported of one set, and send it if its agent is here and was not told yet; returns when to look again."""
         obj = self._informer.get(key)
         if obj is None:
             self._reports.pop(key, None)
+            self._drift.pop(key, None)
             self._sent.pop(key, None)
             await self._results.forget(*key.split("/", 1))
-            return
+            return None
         report = self._reports.get(key)
         if report is not None:
             await self._keep(obj, report)
             if self._reports.get(key) is report:
                 del self._reports[key]
+        again = await self._tell_drift(key, obj)
         metadata = obj["metadata"]
         if not metadata.get("deletionTimestamp") and PRUNE not in (metadata.get("finalizers") or ()):
             body = {"finalizers": [*(metadata.get("finalizers") or ()), PRUNE], "resourceVersion": metadata["resourceVersion"]}
@@ -114,6 +119,20 @@ class Desired:
             await self._tell_outdated(obj, route)
         else:
             self._send(key, obj)
+        return again
+
+    async def _tell_drift(self, key: str, obj: Json) -> float | None:
+        """Tell what of drift came too soon; returns after how many seconds that may be."""
+        if key not in self._drift:
+            return None
+        now = self._clock.now()
+        if left := _too_soon((obj.get("status") or {}).get("drift") or {}, now):
+            return left
+        drift = self._drift[key]
+        await self._patch(obj, {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": {"drift": drift}}, "status")
+        if self._drift.get(key) is drift:
+            del self._drift[key]
+        return None
 
     async def _tell_outdated(self, obj: Json, route: Route) -> None:
         before: Json = obj.get("status") or {}
@@ -168,9 +187,20 @@ class Desired:
             if metadata.get("deletionTimestamp"):
                 await self._let_go(obj)
             return
-        status = next_status(obj, report, self._clock.now())
+        now = self._clock.now()
+        status = next_status(obj, report, now)
+        self._withhold(obj, status, report, now)
         if status != (obj.get("status") or {}):
             await self._patch(obj, {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}, "status")
+
+    def _withhold(self, obj: Json, status: Json, report: pb.DesiredResult, now: datetime) -> None:
+        key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+        if report.refused or _is_older(obj, report):
+            return
+        if report.drifts != (status.get("drift") or {}).get("count", 0):
+            self._drift[key] = _drifted(status["drift"], report, now)
+        else:
+            self._drift.pop(key, None)
 
     def _orphaned(self, obj: Json) -> bool:
         """Whether the cluster that a set is for is gone, as far as is known: its agent will never speak again."""
@@ -276,10 +306,19 @@ def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], go
 
 def _drift(before: Json, result: pb.DesiredResult, now: datetime) -> Json:
     """What is told of drift; it moves at most once a minute, however much somebody undoes."""
-    if result.drifts == before.get("count", 0):
-        return before
-    if before.get("lastTime") and timedelta() <= now - datetime.fromisoformat(before["lastTime"]) < DRIFT_STEP:
-        return before
+    return before if result.drifts == before.get("count", 0) or _too_soon(before, now) else _drifted(before, result, now)
+
+
+def _too_soon(before: Json, now: datetime) -> float:
+    """After how many seconds something may be told of drift again; 0: now."""
+    if not before.get("lastTime"):
+        return 0
+    passed = now - datetime.fromisoformat(before["lastTime"])
+    return (DRIFT_STEP - passed).total_seconds() if timedelta() <= passed < DRIFT_STEP else 0
+
+
+def _drifted(before: Json, result: pb.DesiredResult, now: datetime) -> Json:
+    """What a report tells of drift."""
     drifted = [each for each in result.objects if each.drifts]
     if not result.drifts or not drifted:
         return {**before, "count": result.drifts}
