@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from skerry.agent.apply import Applier
 from skerry.agent.discovery import KindMap
@@ -18,7 +19,7 @@ from skerry.client.contract import PatchKind, Ref
 from skerry.client.http import HttpClient
 from skerry.kit.aio import Pulse, TaskOwner
 from skerry.kit.clock import SystemClock
-from skerry.machinery.errors import Forbidden
+from skerry.machinery.errors import Forbidden, ServiceUnavailable
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import Fence
 from tests.agent.targets import Target, definition
@@ -235,6 +236,36 @@ def test_who_keeps_undoing_our_work_makes_us_slower_and_is_forgiven_after_a_whil
     assert max(waits) <= MOST_SECONDS_BETWEEN_REPAIRS
     repairs.begun()
     assert repairs.wait(now + QUIET_SECONDS + 1) == pytest.approx(GATHER_SECONDS)
+
+
+class Away(Counting):
+    """Reaches the cluster when it is told to."""
+
+    away = True
+
+    async def get(self, ref: Ref, name: str, namespace: str = "", **options: Any) -> Json:
+        if self.away:
+            self.asked["away"] += 1
+            raise ServiceUnavailable("the cluster cannot be reached")
+        return await super().get(ref, name, namespace, **options)
+
+
+async def test_a_cluster_that_does_not_answer_costs_one_line_of_log_however_many_sets_there_are(target: Target, space: str) -> None:
+    async with Away(target) as client, TaskOwner("test") as owner:
+        run = Enforcing(client)
+        owner.spawn(run.enforcer.run(), "enforcer")
+        with capture_logs() as lines:
+            for number in range(10):
+                run.enforcer.ask(state([config_map(f"m{number}", space)], f"set-{number}-{space}"))
+
+            async def tried_often() -> bool:
+                return client.asked["away"] >= 30
+
+            await eventually(tried_often)
+            client.away = False
+            for _ in range(10):
+                assert (await run.report()).objects[0].outcome == pb.OUTCOME_APPLIED
+        assert [each["log_level"] for each in lines if each["event"] == "cannot enforce yet" and each["log_level"] != "debug"] == ["info"]
 
 
 async def test_what_is_enforced_and_what_drifted_is_counted(target: Target, space: str) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from skerry.agent import probe
 from skerry.agent.health import MOST_FINDINGS, Look, findings
-from skerry.agent.probe import _failed
+from skerry.agent.probe import Probe, _failed
+from skerry.client.connection import Connection
+from skerry.client.http import HttpClient
+from skerry.kit.clock import SystemClock
 from skerry.tunnel import link_pb2 as pb
 
 Json = dict[str, Any]
@@ -75,3 +81,31 @@ def test_a_message_names_a_few_and_does_not_change_with_time() -> None:
 def test_what_readyz_says_is_read() -> None:
     text = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\n[-]poststarthook/x failed: reason withheld\nreadyz check failed\n"
     assert _failed(text) == ("etcd", "poststarthook/x")
+
+
+async def test_an_api_that_takes_connections_and_never_answers_is_noticed_in_seconds_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probe, "SECONDS", 0.2)
+    answers = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await answers.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpClient(Connection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")) as client:
+        look = Probe(client, SystemClock())
+        with capture_logs() as lines:
+            for _ in range(2):
+                async with asyncio.timeout(5):
+                    await look.look()
+                assert "did not answer" in look.problem
+            answers.set()
+            for _ in range(2):
+                await look.look()
+                assert look.problem == ""
+    assert [each["event"] for each in lines] == ["the cluster's API is away", "the cluster's API is back"]

@@ -70,6 +70,7 @@ class Enforcer:
         self._wanted: dict[str, _Wanted] = {}
         self._queue = WorkQueue(clock, "desired", meters)
         self._enforced = self._repairs = self._drifts = 0
+        self._unanswered = False
         self._reports: dict[str, tuple[_Wanted, pb.DesiredResult]] = {}
         self._pulse = pulse
 
@@ -133,8 +134,7 @@ class Enforcer:
             try:
                 report = await self._applier.enforce(wanted.state)
             except (ServiceUnavailable, Timeout) as error:
-                delay = self._queue.failed(name)  # the heartbeat tells that nobody answers
-                log.info("cannot enforce yet", set=name, error=str(error), again_in=round(delay, 1))
+                self._not_yet(name, error, self._queue.failed(name))
             except (ApiError, ValueError) as error:
                 delay = self._queue.failed(name)
                 log.warning("cannot remember a set", set=name, error=str(error), again_in=round(delay, 1))
@@ -146,8 +146,15 @@ class Enforcer:
                 self._report(wanted, broken(wanted.state, "AgentError", f"{type(error).__name__}; the log of the agent says more"))
             else:
                 self._queue.done(name)
+                self._unanswered = False
                 self._enforced += 1
                 self._settle(wanted, report)
+
+    def _not_yet(self, name: str, error: ApiError, delay: float) -> None:
+        """Nobody answers: the heartbeat tells, and the log once, however many sets there are and however long it lasts."""
+        told = log.debug if self._unanswered else log.info
+        told("cannot enforce yet", set=name, error=str(error), again_in=round(delay, 1))
+        self._unanswered = True
 
     def _settle(self, wanted: _Wanted, report: pb.DesiredResult) -> None:
         name, now = report.set, self._clock.monotonic()

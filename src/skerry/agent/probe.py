@@ -11,11 +11,14 @@ from cryptography import x509
 
 from skerry.client.http import HttpClient
 from skerry.kit.clock import Clock
+from skerry.kit.log import get
 from skerry.machinery.errors import ApiError
 
 EVERY_SECONDS = 10.0
 SECONDS = 10.0
 CERTIFICATE_EVERY = timedelta(hours=6)
+
+log = get("agent.probe")
 
 
 class Probe:
@@ -34,11 +37,12 @@ class Probe:
 
     async def look(self) -> None:
         """Look once."""
-        try:
-            await self._client.raw("GET", "/version")
-            self.problem = ""
-        except ApiError as error:
-            self.problem = error.message
+        before, self.problem = self.problem, await self._answers()
+        if self.problem and not before:
+            log.warning("the cluster's API is away", problem=self.problem)
+        elif before and not self.problem:
+            log.info("the cluster's API is back")
+        if self.problem:
             return
         with contextlib.suppress(ApiError):
             async with self._client.open("GET", "/readyz?verbose", seconds=SECONDS) as answer:
@@ -48,6 +52,17 @@ class Probe:
             self._looked_at = now
             with contextlib.suppress(OSError, TimeoutError, ValueError):
                 self.certificate_ends = await self._end_of_certificate()
+
+    async def _answers(self) -> str:
+        """Why the API does not answer, in a few seconds; empty if it does."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._client.raw("GET", "/version")
+        except ApiError as error:
+            return error.message
+        except TimeoutError:
+            return f"{self._client.connection.server} did not answer in {SECONDS:.0f} s"
+        return ""
 
     async def _end_of_certificate(self) -> datetime | None:
         """When the certificate ends that is shown at a handshake; None where there is none to be seen."""
