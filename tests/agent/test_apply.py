@@ -24,6 +24,7 @@ from tests.gateway.fleet import MAPS, NAMESPACES, config_map, eventually, namesp
 
 Json = dict[str, Any]
 SECRETS = Ref("", "v1", "secrets")
+CRDS = Ref("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
 FINALIZERS = {"metadata": {"finalizers": ["tests.skerry.dev/wait"]}}
 NO_FINALIZERS: Json = {"metadata": {"finalizers": None}}
 
@@ -276,6 +277,31 @@ async def test_a_set_that_defines_its_own_kinds_and_namespace_is_applied_at_once
         return (await applier(target).enforce(state([], 2, name=unique(space), remove=True))).gone
 
     await eventually(gone)
+
+
+async def test_a_definition_that_is_not_established_waits_with_all_of_its_kind_and_says_why(target: Target, space: str) -> None:
+    group = f"{space}.skerry.dev"
+    mine, other = definition("Thing", "things", group), definition("Thing", "others", group)
+    thing = {"apiVersion": f"{group}/v1beta2", "kind": "Thing", "metadata": {"name": "thing", "namespace": space}, "spec": {"a": 1}}
+    if target.api is None:
+        await target.install(other)  # has the name of the kind
+    wanted = state([thing, config_map("a", space), mine], name=unique(space))
+    one = applier(target)
+    found = await one.enforce(wanted)
+    assert outcomes(found) == {f"things.{group}": "WAITING", "thing": "WAITING", "a": "APPLIED"}
+    said = {each.name: (each.reason, each.message) for each in found.objects if each.reason}
+    assert said["thing"] == ("NotEstablished", f"things.{group} is not established")
+    assert said[f"things.{group}"][0] == "NotEstablished"
+    if target.api is None:
+        assert "already in use" in said[f"things.{group}"][1]
+        await target.client.delete(CRDS, f"others.{group}")
+    else:
+        await target.api.serve_kinds(resources(mine))
+
+    async def applied() -> bool:
+        return set(outcomes(await one.enforce(wanted)).values()) <= {"APPLIED", "UNCHANGED"}
+
+    await eventually(applied)
 
 
 async def test_conflicts_name_the_managers_and_their_fields(target: Target, space: str) -> None:

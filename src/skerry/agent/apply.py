@@ -3,8 +3,8 @@
 * Objects are applied by server-side apply under our own manager; a field that somebody else
   owns is a conflict that is reported with his name, and forced only where the set says so.
 * ``ordering.py`` says what comes first; a few objects of one kind that stand beside each other go
-  together. What a set defines itself is waited for, a moment; what cannot be applied yet waits
-  alone and is tried again.
+  together. What a set defines itself is waited for, a moment: a definition counts as applied when its kind is served.
+  What cannot be applied yet waits alone and is tried again.
 * Only what we made is deleted (``objects.py`` says how that is known). What stood there before
   gets our fields while it is in a set, and loses them again when it leaves.
 * What left a set, and all of a removed set, goes in reverse order, a few of one kind together, and each kind after the
@@ -57,6 +57,8 @@ TOGETHER = 8
 ESTABLISH_SECONDS = 5.0
 """How long a set waits for the kinds that it defines itself."""
 ESTABLISH_LOOK_SECONDS = 0.1
+ESTABLISHING = ("NamesAccepted", "Established")
+UNSERVED = "NotEstablished"
 TERMINATING = "NamespaceTerminating"
 
 
@@ -157,32 +159,62 @@ class Applier:
 
     async def _apply_all(self, manifests: Sequence[Json], state: pb.DesiredState) -> list[pb.ObjectResult]:
         results: list[pb.ObjectResult] = []
-        awaited = defined(manifests)
+        definitions: list[Json] = []
+        unserved: dict[tuple[str, str], str] = {}
         for alike in neighbours(manifests, TOGETHER, kind_of):
-            if awaited and results and _defines(results[-1]) and not is_definition(alike[0]):
-                await self._established(awaited)
-                awaited = []
+            if definitions and not is_definition(alike[0]):
+                unserved = await self._established(definitions, results)
+                definitions = []
+            if definition := unserved.get(kind_of(alike[0])):
+                results.extend(result(identity_of(obj), pb.OUTCOME_WAITING, UNSERVED, f"{definition} is not established") for obj in alike)
+                continue
             async with TaskOwner("apply") as owner:
                 under_way = [owner.spawn(self._apply(obj, state), "object") for obj in alike]
                 results.extend([await each for each in under_way])
+            if is_definition(alike[0]):
+                definitions.extend(alike)
+        await self._established(definitions, results)
         return results
 
-    async def _established(self, kinds: Sequence[tuple[str, str]]) -> None:
-        """Wait until the cluster serves kinds, for a moment: what is not served then is reported as waiting."""
-        try:
-            async with asyncio.timeout(ESTABLISH_SECONDS):
-                for api_version, kind in kinds:
-                    while not await self._serves(api_version, kind):  # noqa: ASYNC110 nobody tells us
-                        await asyncio.sleep(ESTABLISH_LOOK_SECONDS)
-        except TimeoutError:
-            return
+    async def _established(self, definitions: Sequence[Json], results: list[pb.ObjectResult]) -> dict[tuple[str, str], str]:
+        """Wait, for a moment, until the cluster serves the kinds that a set defines; what it does not serve then is reported as waiting.
 
-    async def _serves(self, api_version: str, kind: str) -> bool:
-        try:
-            await self._kinds.ref(api_version, kind)
-        except ApiError:
+        ``results`` are those so far, the definitions' the last of them. Returns which kinds are not served, and by what they are defined.
+        """
+        unserved: dict[tuple[str, str], str] = {}
+        ends = asyncio.get_running_loop().time() + ESTABLISH_SECONDS
+        for number, definition in enumerate(definitions, len(results) - len(definitions)):
+            if results[number].outcome not in {pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED}:
+                continue
+            while not (served := await self._serves(definition)) and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110 nobody tells us
+                await asyncio.sleep(ESTABLISH_LOOK_SECONDS)
+            if not served:
+                which = identity_of(definition)
+                results[number] = result(which, pb.OUTCOME_WAITING, UNSERVED, await self._why_unserved(which))
+                unserved |= {(version.rpartition("/")[0], kind): which.name for version, kind, _ in defined(definition)}
+        return unserved
+
+    async def _serves(self, definition: Json) -> bool:
+        """Whether the cluster serves all that a definition defines, and not something else of that kind."""
+        for api_version, kind, plural in defined(definition):
+            try:
+                if (await self._kinds.ref(api_version, kind)).plural == plural:
+                    continue
+            except ApiError:
+                return False
+            self._kinds.forget(api_version)
             return False
         return True
+
+    async def _why_unserved(self, which: Identity) -> str:
+        """What a definition says of why it is not established."""
+        try:
+            live = await self._client.get(await self._kinds.ref(which.api_version, which.kind), which.name)
+        except ApiError as error:
+            return error.message
+        conditions = (live.get("status") or {}).get("conditions") or ()
+        said = [each.get("message", "") for each in conditions if each.get("type") in ESTABLISHING and each.get("status") == "False"]
+        return f"it is not established: {'; '.join(said)}" if said else "it is not established yet"
 
     async def _apply(self, obj: Json, state: pb.DesiredState) -> pb.ObjectResult:
         which, name = identity_of(obj), state.set
@@ -288,10 +320,6 @@ def _refused(which: Identity, error: ApiError) -> pb.ObjectResult:
     if any(cause.kind == TERMINATING for cause in error.causes):
         return result(which, pb.OUTCOME_WAITING, TERMINATING, error.message)
     return result(which, pb.OUTCOME_FAILED, error.reason, scrubbed(which.kind, error.message))
-
-
-def _defines(last: pb.ObjectResult) -> bool:
-    return last.kind == "CustomResourceDefinition" and last.outcome in {pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED}
 
 
 def _readable(state: pb.DesiredState) -> tuple[list[Json], list[pb.ObjectResult]]:

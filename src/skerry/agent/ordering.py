@@ -12,7 +12,7 @@ their definitions, and everything before its namespace. Neighbours of one kind c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -55,13 +55,9 @@ def is_definition(obj: Json) -> bool:
     return kind_of(obj) == DEFINITION
 
 
-def defined(manifests: Iterable[Json]) -> list[tuple[str, str]]:
-    """API versions and kinds that a set asks for and defines itself: there are none before its definitions are established."""
-    known, wanted = set(), dict[tuple[str, str], None]()
-    for obj in manifests:
-        if is_definition(obj):
-            spec = obj.get("spec") or {}
-            known.add((spec.get("group"), (spec.get("names") or {}).get("kind")))
-        elif kind_of(obj) in known:
-            wanted[obj["apiVersion"], obj["kind"]] = None
-    return list(wanted)
+def defined(definition: Json) -> list[tuple[str, str, str]]:
+    """API versions, kind and plural name that the cluster serves once a definition is established."""
+    spec = definition.get("spec") or {}
+    names = spec.get("names") or {}
+    served = [each.get("name") for each in spec.get("versions") or () if each.get("served")]
+    return [(f"{spec.get('group')}/{version}", str(names.get("kind")), str(names.get("plural"))) for version in served]
