@@ -137,6 +137,7 @@ def test_a_node_that_is_lost_is_a_warning_with_its_name_and_the_cluster_stays_us
     conditions = {each["type"]: each for each in site.cluster_status()["conditions"]}
     assert (conditions["Healthy"]["reason"], conditions["Ready"]["status"]) == ("NodesNotReady", "True")
     assert conditions["Healthy"]["message"] == "1 of 2 nodes is not ready: n2"
+    assert 'skerry_clusters{health="WARNING"} 1.0' in site.server.kubectl("get", "--raw", "/metrics").splitlines()
     site.node("n2", READY, labels={"zone": "n2"})
     eventually(lambda: site.cluster_status()["health"] == "HEALTHY", 60)
 

@@ -173,6 +173,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
             link=link.statistics,
             proxies=front.proxies.statistics,
             phases=link.phases,
+            healths=link.healths,
             calls=front.calls,
             lag=lag,
             shares=shares,

@@ -67,6 +67,8 @@ class Link:
     statistics: Callable[[], dict[str, int]]
     phases: Callable[[], dict[str, int]]
     """How many management clusters with an agent there are, by phase."""
+    healths: Callable[[], dict[str, int]]
+    """How many clusters with an agent of their own there are, by health."""
     enrolments: Enrolments
     recovering: Recovering
     statement_address: str = ""
@@ -177,6 +179,7 @@ async def gateway(
                     health.holders,
                     lambda: {**servicer.statistics(), **relays.statistics()},
                     lambda: _phases(subjects.managements),
+                    lambda: _healths(subjects.clusters),
                     enrolments,
                     recovering,
                     places.statements,
@@ -293,6 +296,7 @@ async def _listening(
 
 
 PHASES = ("Connected", "Deleting", "Disconnected", "Pending")
+HEALTHS = ("DISCONNECTED", "HEALTHY", "UNHEALTHY", "WARNING")
 
 
 def _phases(managements: Informer) -> dict[str, int]:
@@ -300,6 +304,11 @@ def _phases(managements: Informer) -> dict[str, int]:
         str((each.get("status") or {}).get("phase") or "Pending") for each in managements.all() if each["metadata"]["name"] not in BUILTIN
     )
     return {**dict.fromkeys(PHASES, 0), **found}
+
+
+def _healths(clusters: Informer) -> dict[str, int]:
+    found = Counter(str((each.get("status") or {}).get("health") or "") for each in clusters.all())
+    return {each: found[each] for each in HEALTHS}
 
 
 async def free_shares(client: HttpClient) -> None:
