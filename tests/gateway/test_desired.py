@@ -11,7 +11,7 @@ from skerry.gateway.desired import MOST_FAILURES, next_status
 from skerry.kit.clock import rfc3339
 from skerry.machinery.errors import NotFound
 from skerry.tunnel import link_pb2 as pb
-from tests.gateway.fleet import SETS, Fleet, config_map, eventually
+from tests.gateway.fleet import MANAGEMENT, SETS, Fleet, config_map, eventually
 from tests.gateway.stranger import stranger
 
 Json = dict[str, Any]
@@ -156,7 +156,7 @@ async def test_an_agent_reports_on_sets_of_its_own_cluster_only(fleet: Fleet) ->
         agent.says(result=pb.DesiredResult(set="sv-2/shop", owner_epoch=1, generation=1, objects=[GOOD]))
         agent.says(result=pb.DesiredResult(set="mine", owner_epoch=1, generation=first.generation, objects=[GOOD]))
         await fleet.settled("mine", applied=1)
-        assert not (await fleet.set("shop", "sv-2")).get("status")
+        assert "applied" not in ((await fleet.set("shop", "sv-2")).get("status") or {})
         with pytest.raises(NotFound):
             await fleet.set("shop", "sv-1")
 
@@ -190,3 +190,31 @@ async def test_an_agent_that_cannot_adopt_or_leave_is_not_told_and_the_set_says_
         await eventually(told)
         await fleet.ask("other", [config_map("b", "default")])
         assert (await agent.hears("desired")).set == "other"
+
+
+async def test_what_waits_for_an_agent_that_is_away_says_so_until_it_is_done(fleet: Fleet) -> None:
+    async def says(status: str, reason: str) -> None:
+        async def told() -> bool:
+            found = await fleet.set("shop")
+            return applied(found["status"])[:2] == (status, reason)
+
+        await eventually(told)
+
+    async def away() -> bool:
+        site = await fleet.client.get(MANAGEMENT, "sv-1")
+        return bool(site["status"]["phase"] == "Disconnected")
+
+    await fleet.ask("shop", [config_map("a", "default")])
+    await says("Unknown", "AgentAway")
+    async with stranger(fleet) as agent:
+        await agent.hears("desired")
+        agent.says(result=report(GOOD))
+        await says("True", "Applied")
+    await eventually(away)
+    await fleet.client.delete(SETS, "shop", "sv-1")
+    await says("Unknown", "AgentAway")
+    async with stranger(fleet) as agent:
+        while not (going := await agent.hears("desired")).remove:
+            pass
+        agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=going.generation, gone=True))
+        await fleet.gone("shop")

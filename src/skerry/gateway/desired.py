@@ -18,6 +18,8 @@ A set always fits into a message to its agent: no object that the door takes is 
 A set that adopts objects or is left goes only to an agent that knows how: an older one would take what it
 does not adopt for somebody else's. The wire is safe beside (see ``DesiredState``).
 
+What an agent that is away was not told yet is said to wait for it, a deletion above all.
+
 Deletion waits for the finalizer: it goes once the agent says that nothing is left, or when the cluster
 that the set was for is not known here any more.
 """
@@ -35,7 +37,7 @@ from skerry.gateway.conditions import Verdict, condition
 from skerry.gateway.results import Results, trimmed
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Outdone, Sessions
-from skerry.gateway.subjects import Subjects
+from skerry.gateway.subjects import Subjects, connected
 from skerry.kinds.common import GROUP, VERSION
 from skerry.kinds.manifestset import PRUNE
 from skerry.kit.clock import Clock, rfc3339
@@ -116,7 +118,12 @@ class Desired:
         elif metadata.get("deletionTimestamp") and self._orphaned(obj):
             await self._let_go(obj)
         elif (route := self._routes.get(agent_of(obj))) is not None and _demanding(obj) and FEATURE not in route.hello.features:
-            await self._tell_outdated(obj, route)
+            text = (
+                f"the agent is of release {route.hello.agent_version or 'unknown'} and can neither adopt objects nor leave them: update it"
+            )
+            await self._tell(obj, Verdict("False", "AgentOutdated", text))
+        elif route is None and self._is_left_waiting(obj):
+            await self._tell(obj, Verdict("Unknown", "AgentAway", "its agent is away, and is asked when it is here"))
         else:
             self._send(key, obj)
         return again
@@ -134,10 +141,15 @@ class Desired:
             del self._drift[key]
         return None
 
-    async def _tell_outdated(self, obj: Json, route: Route) -> None:
+    def _is_left_waiting(self, obj: Json) -> bool:
+        """Whether something is asked for that the agent does not know yet, and it is with no gateway."""
+        subject = self._subjects.get(agent_of(obj))
+        asked, answered = obj["metadata"].get("generation", 0), (obj.get("status") or {}).get("observedGeneration", 0)
+        return answered < asked and subject is not None and not connected(subject.get("status") or {})
+
+    async def _tell(self, obj: Json, verdict: Verdict) -> None:
+        """Say in the condition why an agent was not asked."""
         before: Json = obj.get("status") or {}
-        text = f"the agent is of release {route.hello.agent_version or 'unknown'} and can neither adopt objects nor leave them: update it"
-        verdict = Verdict("False", "AgentOutdated", text)
         status = {**before, "conditions": [condition(before, "Applied", verdict, self._clock.now(), obj["metadata"].get("generation", 0))]}
         if status != before:
             await self._patch(obj, {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}, "status")
