@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -266,6 +267,26 @@ async def test_a_cluster_that_does_not_answer_costs_one_line_of_log_however_many
             for _ in range(10):
                 assert (await run.report()).objects[0].outcome == pb.OUTCOME_APPLIED
         assert [each["log_level"] for each in lines if each["event"] == "cannot enforce yet" and each["log_level"] != "debug"] == ["info"]
+
+
+async def test_a_write_whose_event_comes_before_its_answer_is_not_done_again(target: Target, space: str) -> None:
+    class Late(Counting):
+        """The answers to its writes come after the events that they cause."""
+
+        async def apply(self, ref: Ref, body: Json, **options: Any) -> Json:
+            answer = await super().apply(ref, body, **options)
+            await asyncio.sleep(0.3 if self.asked[body["metadata"]["name"]] > 1 else 0)
+            return answer
+
+    async with Late(target) as client, TaskOwner("test") as owner:
+        run = Enforcing(client)
+        owner.spawn(run.enforcer.run(), "enforcer")
+        for number in (1, 2, 3):
+            run.enforcer.ask(state([config_map("a", space, v=str(number))], f"set-{space}", number))
+            await run.report()
+            await asyncio.sleep(3 * GATHER_SECONDS)  # until the watch stands, and what was no drift would have been repaired
+        assert client.asked["a"] == 3
+        assert run.enforcer.statistics()["repairs"] == 0
 
 
 async def test_what_is_enforced_and_what_drifted_is_counted(target: Target, space: str) -> None:

@@ -2,7 +2,8 @@
 
 Every kind that was applied is watched, only its objects with our label, and of those only a few
 words are kept. An event that our own write caused, or that moves nothing but a status, is no
-drift: it is recognized by the generation, and where a kind has none by the revision. What
+drift: it is recognized by the generation, and where a kind has none by the revision. The event may come
+before the write is answered: what happens to a set that is being worked on is looked at afterwards. What
 happened before the watch of a kind began is seen when it begins. What the watch cannot see
 (labels of an object with a generation, an object that we did not make) is found by the
 periodic enforcement, which is the same code.
@@ -15,7 +16,8 @@ Being told once too often costs one look at the set, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from skerry.agent.objects import LABEL
@@ -73,7 +75,18 @@ class Drift:
         self._sets: dict[Place, str] = {}
         self._left: dict[Place, str] = {}
         self._going: dict[Place, str] = {}
+        self._held: dict[str, set[Place]] = {}
         self._forgot = False
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """A set is being worked on: what changes of it is mostly our own writing, and is looked at when the block is left."""
+        self._held[name] = set()
+        try:
+            yield
+        finally:
+            for place in self._held.pop(name):
+                self._look(place)
 
     def applied(self, name: str, ref: Ref, obj: Json) -> None:
         """A set has applied an object of its own, and this is how it is now."""
@@ -136,6 +149,10 @@ class Drift:
             await running
 
     def _look(self, place: Place) -> None:
+        held = self._held.get(self._sets.get(place) or self._going.get(place) or "")
+        if held is not None:
+            held.add(place)
+            return
         informer = self._informers.get(place[0])
         obj = informer.get(place[1]) if informer is not None else None
         if place in self._going and obj is None:
