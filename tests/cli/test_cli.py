@@ -107,6 +107,14 @@ def test_a_token_is_made_for_a_management_cluster_that_exists(server: Server, tm
     assert '"nowhere" not found' in skerry("token", "nowhere", folder=tmp_path, code=1, environment=known).stderr
 
 
+def test_an_attached_cluster_is_named_by_one_word_and_the_place_of_them_all_is_no_cluster(server: Server, tmp_path: Path) -> None:
+    known = {"KUBECONFIG": str(server.kubeconfig)}
+    skerry("attach", "shop", "--link", "--skerry-kubeconfig", str(server.kubeconfig), folder=tmp_path)
+    made = json.loads(skerry("token", "shop", "-o", "json", folder=tmp_path, environment=known).stdout)
+    assert made["name"] == "attached.attached.shop"
+    assert "attached is no cluster" in skerry("kubeconfig", "get", "attached", folder=tmp_path, code=1, environment=known).stderr
+
+
 def test_a_cluster_that_does_not_exist_is_said_not_to(server: Server, tmp_path: Path) -> None:
     known = {"KUBECONFIG": str(server.kubeconfig)}
     assert '"a.b" not found' in skerry("explain", "cluster", "a.b", "-n", "demo", folder=tmp_path, code=1, environment=known).stderr

@@ -170,6 +170,7 @@ async def test_prometheus_scrapes_a_server_and_its_agent_and_tells_when_the_agen
         'skerry_agents_connected{job="skerry"} == 1',
         'skerry_management_clusters{phase="Connected"} == 1',
         'skerry_clusters{health="DISCONNECTED"} == 0',
+        'skerry_manifest_sets{state="Failed"} == 0',
         'skerry_agent_connected{job="skerry-agent"} == 1',
         "skerry_agent_heartbeats_total >= 1",
         "skerry_agent_api_reachable == 1",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from skerry.gateway.desired import MOST_FAILURES, next_status
+from skerry.gateway.desired import MOST_FAILURES, next_status, state_of
 from skerry.kit.clock import rfc3339
 from skerry.machinery.errors import NotFound
 from skerry.tunnel import link_pb2 as pb
@@ -218,3 +218,19 @@ async def test_what_waits_for_an_agent_that_is_away_says_so_until_it_is_done(fle
             pass
         agent.says(result=pb.DesiredResult(set="shop", owner_epoch=1, generation=going.generation, gone=True))
         await fleet.gone("shop")
+
+
+@pytest.mark.parametrize(
+    ("status", "generation", "failed", "state"),
+    [
+        ("True", 2, 0, "Applied"),
+        ("False", 2, 1, "Failed"),
+        ("False", 2, 0, "Waiting"),
+        ("Unknown", 2, 1, "Waiting"),
+        ("True", 1, 0, "Waiting"),
+    ],
+)
+def test_a_set_has_come_to_one_of_three_things(status: str, generation: int, failed: int, state: str) -> None:
+    said = [{"type": "Applied", "status": status, "observedGeneration": generation}]
+    assert state_of({"metadata": {"generation": 2}, "status": {"failed": failed, "conditions": said}}) == state
+    assert state_of({"metadata": {"generation": 2}}) == "Waiting"

@@ -104,16 +104,21 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
 
 def token(
     name: Annotated[
-        str, typer.Argument(help="Management cluster, or cluster as MANAGEMENT-CLUSTER/PROVISIONER/NAME, that the agent will speak for.")
+        str,
+        typer.Argument(
+            help="Attached cluster, management cluster, or cluster as MANAGEMENT-CLUSTER/PROVISIONER/NAME, that the agent will speak for."
+        ),
     ],
     kubeconfig: Kubeconfig = KUBECONFIG,
     output: Form = Output.TABLE,
 ) -> None:
     """Make a one-time token with which an agent can register within an hour, and print it."""
     from skerry.client.contract import Client
+    from skerry.compose.attachment import known_name
 
     async def make(client: Client) -> dict[str, str]:
-        return await client.raw("POST", f"/attach/{quote(name.replace('/', '.'), safe='')}", {"purpose": "agent"})
+        full = str(await known_name(client, name) or name.replace("/", "."))
+        return await client.raw("POST", f"/attach/{quote(full, safe='')}", {"purpose": "agent"})
 
     made = ask(kubeconfig, make)
     show([made["token"]], made, output)

@@ -30,6 +30,7 @@ from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, address, conn
 from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import API_VERSION
 from skerry.kinds.fullname import FullName, parsed, words
+from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit import yamls
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
@@ -112,8 +113,10 @@ async def known_name(client: Client, text: str) -> FullName | None:
 
 
 async def found_name(client: Client, text: str) -> FullName:
-    """The full name that :func:`known_name` finds; raises NotFound."""
+    """The full name that :func:`known_name` finds; raises NotFound, and BadRequest for a built-in place, which is no cluster."""
     if found := await known_name(client, text):
+        if found.management_cluster in BUILTIN and not found.cluster:
+            raise BadRequest(f"{text} is no cluster: it is where attached clusters are; see `kubectl get clusters -n {text}`")
         return found
     raise NotFound(f"there is no cluster {text} here; see `kubectl get clusters -A` and `kubectl get managementclusters`")
 

@@ -174,6 +174,7 @@ async def _serving(settings: ServerSettings, api: ApiServer, audit: AuditFile, k
             proxies=front.proxies.statistics,
             phases=link.phases,
             healths=link.healths,
+            states=link.states,
             calls=front.calls,
             lag=lag,
             shares=shares,

@@ -21,7 +21,7 @@ from skerry.controllers.cluster.reconcile import ClusterController
 from skerry.controllers.mirror.reconcile import MirrorController
 from skerry.controllers.places.reconcile import PlacesController
 from skerry.gateway.assigned import Assigned
-from skerry.gateway.desired import MANIFESTSETS, Desired
+from skerry.gateway.desired import MANIFESTSETS, STATES, Desired, state_of
 from skerry.gateway.enrolment import Came, Enrolments
 from skerry.gateway.health import Health
 from skerry.gateway.inventory import Inventory
@@ -69,6 +69,8 @@ class Link:
     """How many management clusters with an agent there are, by phase."""
     healths: Callable[[], dict[str, int]]
     """How many clusters with an agent of their own there are, by health."""
+    states: Callable[[], dict[str, int]]
+    """How many ManifestSets there are, by what became of them."""
     enrolments: Enrolments
     recovering: Recovering
     statement_address: str = ""
@@ -180,6 +182,7 @@ async def gateway(
                     lambda: {**servicer.statistics(), **relays.statistics()},
                     lambda: _phases(subjects.managements),
                     lambda: _healths(subjects.clusters),
+                    lambda: _states(sets),
                     enrolments,
                     recovering,
                     places.statements,
@@ -309,6 +312,11 @@ def _phases(managements: Informer) -> dict[str, int]:
 def _healths(clusters: Informer) -> dict[str, int]:
     found = Counter(str((each.get("status") or {}).get("health") or "") for each in clusters.all())
     return {each: found[each] for each in HEALTHS}
+
+
+def _states(sets: Informer) -> dict[str, int]:
+    found = Counter(state_of(each) for each in sets.all())
+    return {each: found[each] for each in STATES}
 
 
 async def free_shares(client: HttpClient) -> None:

@@ -71,6 +71,7 @@ LINK = {
 }
 PHASES = gauge("skerry_management_clusters", "Management clusters that have an agent, by phase; every server tells of all.", "phase")
 HEALTHS = gauge("skerry_clusters", "Clusters that have an agent of their own, by health; every server tells of all.", "health")
+STATES = gauge("skerry_manifest_sets", "ManifestSets, by what became of them; every server tells of all.", "state")
 CALLS_OPENED = counter("skerry_proxied_calls_opened_total", "Calls to clusters for which an agent opened a stream.")
 CALLS_WAITING = gauge("skerry_proxied_calls_waiting", "Calls to clusters that wait for the agent's stream.")
 CALLS = counter("skerry_proxied_calls_total", "Calls to clusters that were answered at this door, by the class of their code.", "code")
@@ -91,7 +92,7 @@ CLIENT = counter("rest_client_requests_total", "Requests of this server's own co
 
 METRICS = (
     *(BUILD, REQUESTS, DURATIONS, INFLIGHT, LONG, SENT, OBJECTS, *CROWD.values(), *ASIDE.values(), *DOOR.values()),
-    *(*AUDIT.values(), AUDIT_FAILING, *LINK.values(), PHASES, HEALTHS, CALLS, CALLS_OPENED, CALLS_RUNNING, CALLS_WAITING),
+    *(*AUDIT.values(), AUDIT_FAILING, *LINK.values(), PHASES, HEALTHS, STATES, CALLS, CALLS_OPENED, CALLS_RUNNING, CALLS_WAITING),
     *(*STORE.values(), STORE_WAITING, STORE_WRITABLE, POSITION, LAG, SHARE, CLIENT, *meters.METRICS, expiry.EXPIRY),
 )
 """Every metric of a server, but those of its process."""
@@ -107,6 +108,7 @@ class Sources:
     proxies: Callable[[], Mapping[str, int]]
     phases: Callable[[], Mapping[str, int]]
     healths: Callable[[], Mapping[str, int]]
+    states: Callable[[], Mapping[str, int]]
     calls: Calls
     lag: LoopLag
     shares: set[int]
@@ -141,6 +143,7 @@ def offer_metrics(api: ApiServer, settings: ServerSettings, kubernetes: str, sou
     page.show_each(LINK, sources.link)
     page.show(PHASES, lambda: [((phase,), count) for phase, count in sorted(sources.phases().items())])
     page.show(HEALTHS, lambda: [((health,), count) for health, count in sorted(sources.healths().items())])
+    page.show(STATES, lambda: [((state,), count) for state, count in sorted(sources.states().items())])
     page.show_each({"opened": CALLS_OPENED, "waiting": CALLS_WAITING}, sources.proxies)
     page.show(CALLS, lambda: [((code,), count) for code, count in sorted(sources.calls.codes.items())])
     page.show_one(CALLS_RUNNING, lambda: sources.calls.running)

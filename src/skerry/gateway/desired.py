@@ -301,6 +301,9 @@ def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
     return {**status, "lastEnforcedTime": enforced} if enforced else status
 
 
+STATES = ("Applied", "Failed", "Waiting")
+"""What a ManifestSet can have come to (``state_of``)."""
+
 GOOD = frozenset((pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED))
 FAILED = frozenset((pb.OUTCOME_FAILED, pb.OUTCOME_CONFLICT))
 
@@ -314,6 +317,15 @@ def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], go
         total = len(waiting) + len(good)
         return Verdict("False", "Waiting", f"{len(waiting)} of {total} objects wait, first {first.kind} {first.name}: {first.message}")
     return Verdict("True", "Applied", f"{len(good)} objects are as asked for")
+
+
+def state_of(obj: Json) -> str:
+    """What became of a ManifestSet as it is now; one that was changed since waits."""
+    status, generation = obj.get("status") or {}, obj["metadata"].get("generation", 0)
+    said = next((each for each in status.get("conditions") or () if each["type"] == "Applied"), None)
+    if said is None or said.get("observedGeneration", 0) != generation:
+        return "Waiting"
+    return {"True": "Applied", "False": "Failed" if status.get("failed") else "Waiting"}.get(said["status"], "Waiting")
 
 
 def _drift(before: Json, result: pb.DesiredResult, now: datetime) -> Json:
