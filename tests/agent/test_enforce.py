@@ -289,6 +289,32 @@ async def test_a_write_whose_event_comes_before_its_answer_is_not_done_again(tar
         assert run.enforcer.statistics()["repairs"] == 0
 
 
+async def test_what_somebody_deletes_while_a_set_is_applied_for_the_first_time_is_put_right(target: Target, space: str) -> None:
+    class Meddled(Counting):
+        """Somebody deletes ``b`` before the answer to its first write is heard."""
+
+        async def apply(self, ref: Ref, body: Json, **options: Any) -> Json:
+            answer = await super().apply(ref, body, **options)
+            if body["metadata"]["name"] == "b" and self.asked["b"] == 1:
+                await target.client.delete(MAPS, "b", space)
+                await asyncio.sleep(2 * GATHER_SECONDS)  # until the watch has told of it
+            return answer
+
+    async with Meddled(target) as client, TaskOwner("test") as owner:
+        run = Enforcing(client)
+        owner.spawn(run.enforcer.run(), "enforcer")
+        run.enforcer.ask(state([config_map("a", space, v="1")], f"first-{space}"))
+        await run.report()
+        await asyncio.sleep(2 * GATHER_SECONDS)  # until the kind is watched
+        run.enforcer.ask(state([config_map("b", space, v="ours")], f"set-{space}"))
+
+        async def there() -> bool:
+            return "b" in {each["metadata"]["name"] for each in (await target.client.list(MAPS, space))["items"]}
+
+        await run.report()
+        await eventually(there)
+
+
 async def test_what_is_enforced_and_what_drifted_is_counted(target: Target, space: str) -> None:
     await target.client.create(MAPS, config_map("theirs", space, a="theirs"), manager="them")
     async with enforcing(target) as run:

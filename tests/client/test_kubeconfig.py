@@ -73,6 +73,7 @@ def test_several_files_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:
     found = kubeconfig.read(together, "z")
     assert (found.server, found.token, found.ca) == ("https://other.example", "first", ROOT.bundle)
     assert kubeconfig.contexts(together) == (["x", "y", "z"], "x")
+    assert kubeconfig.read(Path(f"{first}:")).token == "first"
     with pytest.raises(KubeconfigError, match=f"{tmp_path}/a cannot be read"):
         kubeconfig.read(Path(f"{tmp_path}/a:{tmp_path}/b"))
 

@@ -221,16 +221,17 @@ async def test_what_waits_for_an_agent_that_is_away_says_so_until_it_is_done(fle
 
 
 @pytest.mark.parametrize(
-    ("status", "generation", "failed", "state"),
+    ("status", "reason", "generation", "state"),
     [
-        ("True", 2, 0, "Applied"),
-        ("False", 2, 1, "Failed"),
-        ("False", 2, 0, "Waiting"),
-        ("Unknown", 2, 1, "Waiting"),
-        ("True", 1, 0, "Waiting"),
+        ("True", "Applied", 2, "Applied"),
+        ("False", "Conflict", 2, "Failed"),
+        ("False", "Refused", 2, "Failed"),
+        ("False", "Waiting", 2, "Waiting"),
+        ("Unknown", "AgentAway", 2, "Waiting"),
+        ("True", "Applied", 1, "Waiting"),
     ],
 )
-def test_a_set_has_come_to_one_of_three_things(status: str, generation: int, failed: int, state: str) -> None:
-    said = [{"type": "Applied", "status": status, "observedGeneration": generation}]
-    assert state_of({"metadata": {"generation": 2}, "status": {"failed": failed, "conditions": said}}) == state
+def test_a_set_has_come_to_one_of_three_things(status: str, reason: str, generation: int, state: str) -> None:
+    said = [{"type": "Applied", "status": status, "reason": reason, "observedGeneration": generation}]
+    assert state_of({"metadata": {"generation": 2}, "status": {"conditions": said}}) == state
     assert state_of({"metadata": {"generation": 2}}) == "Waiting"

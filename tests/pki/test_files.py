@@ -115,8 +115,10 @@ def test_a_leaf_that_is_due_is_used_until_it_ends_where_no_new_one_can_be_writte
         ends = facts(first.load()[0]).not_after
         with filled(folder):
             assert safe.pair(authority, policy.SERVER, "gateway", "skerry", ends - timedelta(hours=1)) == first
-            with pytest.raises(OSError, match=r"gateway\.pem"):
-                safe.pair(authority, policy.SERVER, "gateway", "skerry", ends)
+            assert safe.pair(authority, policy.SERVER, "gateway", "skerry", NOW, hosts=("more.test",)) == first
+            for hosts in ((), ("more.test",)):
+                with pytest.raises(OSError, match=r"gateway\.pem"):
+                    safe.pair(authority, policy.SERVER, "gateway", "skerry", ends, hosts=hosts)
         assert safe.pair(authority, policy.SERVER, "gateway", "skerry", ends) != first
 
 

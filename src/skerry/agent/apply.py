@@ -186,6 +186,9 @@ class Applier:
         for number, definition in enumerate(definitions, len(results) - len(definitions)):
             if results[number].outcome not in {pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED}:
                 continue
+            if results[number].outcome == pb.OUTCOME_APPLIED:  # what was known of its kinds was of another definition
+                for version, _, _ in defined(definition):
+                    self._kinds.forget(version)
             while not (served := await self._serves(definition)) and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110 nobody tells us
                 await asyncio.sleep(ESTABLISH_LOOK_SECONDS)
             if not served:

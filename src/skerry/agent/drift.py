@@ -120,8 +120,8 @@ class Drift:
 
     def rest(self) -> None:
         """A set has been worked on, to its end: what nobody looks for any more is not watched any more."""
-        if not self._forgot:
-            return
+        if not self._forgot or len(self._held) > 1:
+            return  # another set is half-way: what it has forgotten it may tell of again
         self._forgot = False
         for ref in self._informers.keys() - {place[0] for place in (*self._sets, *self._going)}:
             del self._informers[ref]
@@ -149,12 +149,13 @@ class Drift:
             await running
 
     def _look(self, place: Place) -> None:
-        held = self._held.get(self._sets.get(place) or self._going.get(place) or "")
-        if held is not None:
-            held.add(place)
-            return
+        owner = self._sets.get(place) or self._going.get(place)
+        for name in self._held.keys() & {owner} if owner else self._held:  # whose it is may be told later
+            self._held[name].add(place)
         informer = self._informers.get(place[0])
-        obj = informer.get(place[1]) if informer is not None else None
+        if owner is None or owner in self._held or informer is None or not informer.synced.is_set():
+            return  # once it is synced everything is looked at
+        obj = informer.get(place[1])
         if place in self._going and obj is None:
             self._changed(self._going[place])
         elif place in self._sets and (obj is None or _stamp(obj) != self._left[place]):

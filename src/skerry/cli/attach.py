@@ -121,7 +121,7 @@ def detach(
             there = await attachment.leave(client, full, force=force)
             await attachment.left(client, full, timeout, typer.echo, clock)
             if not there:
-                stays_there = "no agent was there to remove what was put into the cluster"
+                stays_there = "no agent was there to remove what may have been put into the cluster"
                 _tell(f"note: {stays_there}; `skerry detach {name} --kubeconfig F` does, with its administrator's kubeconfig")
             return
         async with _cluster(kubeconfig, context) as target:

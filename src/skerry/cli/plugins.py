@@ -28,12 +28,17 @@ def login(plugin: Mapping[str, Any], cluster: Mapping[str, Any], path: Path) -> 
     command = str(plugin.get("command") or "")
     if os.sep in command:
         command = str((path.parent / command).absolute())
-    called = [command, *map(str, plugin.get("args") or ())]
-    given = {str(each.get("name")): str(each.get("value", "")) for each in plugin.get("env") or ()}
     named = f"the exec plugin {plugin.get('command')} of {path}"
     try:
-        environment = {**os.environ, **given, INFO: json.dumps(_info(plugin, cluster))}
-        ran = subprocess.run(called, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 as kubectl does
+        called = [command, *map(str, plugin.get("args") or ())]
+        given = {str(each.get("name")): str(each.get("value", "")) for each in plugin.get("env") or ()}
+        info = _info(plugin, cluster)
+    except (AttributeError, TypeError) as error:
+        raise KubeconfigError(f"{named} is not written as a kubeconfig is: see its args, env and the cluster's extensions") from error
+    try:
+        environment = {**os.environ, **given, INFO: json.dumps(info)}
+        asked = None if info["spec"]["interactive"] else subprocess.DEVNULL
+        ran = subprocess.run(called, env=environment, stdin=asked, stdout=subprocess.PIPE, check=False)  # noqa: S603 as kubectl does
     except OSError as error:
         hint = f"; {plugin['installHint']}" if plugin.get("installHint") else ""
         raise KubeconfigError(f"{named} cannot be run: {error.strerror}{hint}") from error

@@ -160,7 +160,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _files(path: Path) -> list[Path]:
     """The files of a list; those that are not there do not count unless none is."""
     named = [Path(each) for each in str(path).split(os.pathsep) if each]
-    if len(named) < 2 or path.exists():
+    if path.exists() or not named:
         return [path]
     return [each for each in named if each.exists()] or named[:1]
 

@@ -34,6 +34,7 @@ from skerry.kinds.managementcluster import BUILTIN
 from skerry.kit import yamls
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
+from skerry.kit.log import get
 from skerry.machinery.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, NotFound, Timeout, Unauthorized
 from skerry.machinery.resource import Json
 from skerry.pki.files import write_secret
@@ -47,6 +48,8 @@ POLL_SECONDS = 0.5
 WIDE = ((CLUSTER_BINDINGS, BINDINGS), (CLUSTER_ROLES, ROLES))
 
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+
+log = get("compose.attachment")
 
 Tell = Callable[[str], None]
 
@@ -214,13 +217,14 @@ async def room(target: Client, seconds: float, tell: Tell, clock: Clock) -> None
 
     What stands in no namespace was made the former namespace's own, and would go with it although it were applied again.
     """
-    owner = await _settled(target, seconds, tell, clock)
-    for ref, names in WIDE:
-        for name in names:
-            with contextlib.suppress(NotFound):
-                owners = (await target.get(ref, name))["metadata"].get("ownerReferences") or ()
-                if any(each["uid"] != owner for each in owners):
-                    await target.delete(ref, name)
+    with _as_administrator():
+        owner = await _settled(target, seconds, tell, clock)
+        for ref, names in WIDE:
+            for name in names:
+                with contextlib.suppress(NotFound):
+                    owners = (await target.get(ref, name))["metadata"].get("ownerReferences") or ()
+                    if any(each["uid"] != owner for each in owners):
+                        await target.delete(ref, name)
 
 
 async def _settled(target: Client, seconds: float, tell: Tell, clock: Clock, *, gone: bool = False) -> str:
@@ -314,15 +318,21 @@ async def account(admin: HttpClient, clock: Clock, again: Callable[[], Connectio
     }
 
     async def renew() -> None:
-        answer = await admin.raw("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAMESPACE}/token", request)
+        with _as_administrator():
+            answer = await admin.raw("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAMESPACE}/token", request)
         write_secret(path, answer["status"]["token"].encode())
 
     async def keep_renewing() -> None:
         while True:
             await clock.sleep(ACCOUNT_TOKEN_SECONDS / 2)
-            with contextlib.suppress(ApiError, BadConnection):  # the token is good for as long again
+            try:
                 admin.renew(await asyncio.to_thread(again))
+            except BadConnection as error:
+                log.warning("cannot log in to the cluster again; going on as before", error=str(error))
+            try:
                 await renew()
+            except ApiError as error:  # the token is good for as long again
+                log.warning("the token of the agent's account could not be renewed", error=error.message)
 
     with tempfile.TemporaryDirectory(prefix="skerry-agent-") as folder:
         path = Path(folder) / "token"
@@ -337,7 +347,10 @@ async def serve(target: Connection, door: Connection, documents: Sequence[Json],
     secret = next(each for each in documents if each["kind"] == "Secret")
     token = base64.b64decode(secret["data"]["token"]).decode()
     server, ca = wishes.server or door.server, door.ca or b""
-    await run_agent(AgentSettings(target, None, server, ca, token, wishes.proxy, proxy_ca=wishes.proxy_ca.encode()), clock)
+    try:
+        await run_agent(AgentSettings(target, None, server, ca, token, wishes.proxy, proxy_ca=wishes.proxy_ca.encode()), clock)
+    except Unauthorized as error:  # it is the agent that is refused, not whoever attaches
+        raise Forbidden(f"the agent is refused: {error.message}") from error
 
 
 async def leave(client: Client, name: FullName, *, force: bool) -> bool:

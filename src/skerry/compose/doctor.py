@@ -126,7 +126,7 @@ async def _looked_into(settings: ServerSettings) -> list[Finding]:
 
     try:
         examined = await look(address(settings), MARK)
-    except (StoreError, OSError) as error:
+    except (StoreError, OSError, ValueError) as error:  # ValueError: an address that is none
         return [_unusable(error, "see whether it runs, and is reached from this machine with these credentials")]
     what = f"{shown(settings)}; {examined.objects} objects, revision {examined.revision}, schema {examined.schema}, {_size(examined.size)}"
     return [ok("database", what), *encryption(settings.keyring, examined)]

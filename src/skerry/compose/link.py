@@ -310,7 +310,8 @@ def _phases(managements: Informer) -> dict[str, int]:
 
 
 def _healths(clusters: Informer) -> dict[str, int]:
-    found = Counter(str((each.get("status") or {}).get("health") or "") for each in clusters.all())
+    there = (each["status"] for each in clusters.all() if not each["metadata"].get("deletionTimestamp"))
+    found = Counter(str(status.get("health") or "") for status in there if status.get("agent"))
     return {each: found[each] for each in HEALTHS}
 
 

@@ -81,7 +81,7 @@ class Desired:
         self._wake: Callable[[str], None] = lambda _: None
         self._reports: dict[str, _Report] = {}
         self._sent: dict[str, tuple[Route, _Command]] = {}
-        self._drift: dict[str, Json] = {}
+        self._drift: dict[str, tuple[int, Json]] = {}
         """What is to be told of drift, by set, and came too soon after what was told last."""
 
     def listen(self, wake: Callable[[str], None]) -> None:
@@ -135,9 +135,12 @@ class Desired:
         now = self._clock.now()
         if left := _too_soon((obj.get("status") or {}).get("drift") or {}, now):
             return left
-        drift = self._drift[key]
+        session, drift = withheld = self._drift[key]
+        if not await self._sessions.stands(agent_of(obj), session):
+            del self._drift[key]  # a newer session tells, here or at another gateway
+            return None
         await self._patch(obj, {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": {"drift": drift}}, "status")
-        if self._drift.get(key) is drift:
+        if self._drift.get(key) is withheld:
             del self._drift[key]
         return None
 
@@ -163,7 +166,7 @@ class Desired:
                 await self._results.take(obj, report.route, report.result)
             except Outdone:
                 return
-        await self._write(obj, report.result)
+        await self._write(obj, report.result, report.session)
 
     def _send(self, key: str, obj: Json) -> None:
         route, command = self._routes.get(agent_of(obj)), _command(obj)
@@ -193,7 +196,7 @@ class Desired:
             take_conflicts=spec.get("conflicts") == "Take" and not ending,
         )
 
-    async def _write(self, obj: Json, report: pb.DesiredResult) -> None:
+    async def _write(self, obj: Json, report: pb.DesiredResult, session: int) -> None:
         metadata = obj["metadata"]
         if report.gone:
             if metadata.get("deletionTimestamp"):
@@ -201,16 +204,16 @@ class Desired:
             return
         now = self._clock.now()
         status = next_status(obj, report, now)
-        self._withhold(obj, status, report, now)
+        self._withhold(obj, status, report, session, now)
         if status != (obj.get("status") or {}):
             await self._patch(obj, {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}, "status")
 
-    def _withhold(self, obj: Json, status: Json, report: pb.DesiredResult, now: datetime) -> None:
+    def _withhold(self, obj: Json, status: Json, report: pb.DesiredResult, session: int, now: datetime) -> None:
         key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
         if report.refused or _is_older(obj, report):
             return
         if report.drifts != (status.get("drift") or {}).get("count", 0):
-            self._drift[key] = _drifted(status["drift"], report, now)
+            self._drift[key] = session, _drifted(status["drift"], report, now)
         else:
             self._drift.pop(key, None)
 
@@ -301,6 +304,7 @@ def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
     return {**status, "lastEnforcedTime": enforced} if enforced else status
 
 
+WAITING = "Waiting"
 STATES = ("Applied", "Failed", "Waiting")
 """What a ManifestSet can have come to (``state_of``)."""
 
@@ -315,7 +319,7 @@ def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], go
     if waiting:
         first = waiting[0]
         total = len(waiting) + len(good)
-        return Verdict("False", "Waiting", f"{len(waiting)} of {total} objects wait, first {first.kind} {first.name}: {first.message}")
+        return Verdict("False", WAITING, f"{len(waiting)} of {total} objects wait, first {first.kind} {first.name}: {first.message}")
     return Verdict("True", "Applied", f"{len(good)} objects are as asked for")
 
 
@@ -325,7 +329,7 @@ def state_of(obj: Json) -> str:
     said = next((each for each in status.get("conditions") or () if each["type"] == "Applied"), None)
     if said is None or said.get("observedGeneration", 0) != generation:
         return "Waiting"
-    return {"True": "Applied", "False": "Failed" if status.get("failed") else "Waiting"}.get(said["status"], "Waiting")
+    return {"True": "Applied", "False": "Waiting" if said["reason"] == WAITING else "Failed"}.get(said["status"], "Waiting")
 
 
 def _drift(before: Json, result: pb.DesiredResult, now: datetime) -> Json:

@@ -47,7 +47,7 @@ def frozen(look: Look) -> Sequence[Cause]:
     """An immutable ConfigMap stays as it is."""
     if look.old is None or not look.old.get("immutable"):
         return ()
-    changed = [path for path in ("immutable", "data", "binaryData") if at(look.old, path) != at(look.new, path)]
+    changed = [path for path in ("immutable", "data", "binaryData") if (at(look.old, path) or {}) != (at(look.new, path) or {})]
     return [Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", path) for path in changed]
 
 

@@ -77,7 +77,7 @@ def immutable(*paths: str) -> Rule:
 def sparse(obj: Json, *names: str) -> None:
     """Take out what holds nothing: in Kubernetes' own kinds an empty map is not there."""
     for name in names:
-        if name in obj and not obj[name]:
+        if obj.get(name) == {}:
             del obj[name]
 
 

@@ -71,7 +71,7 @@ def sound(look: Look) -> Sequence[Cause]:
     if look.old is not None and look.old.get("immutable"):
         if not look.new.get("immutable"):
             causes.append(Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "immutable"))
-        if at(look.old, "data") != at(look.new, "data"):
+        if (at(look.old, "data") or {}) != (at(look.new, "data") or {}):
             causes.append(Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "data"))
     return causes
 

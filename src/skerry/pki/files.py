@@ -144,7 +144,8 @@ class Safe:
         try:
             write_secret(self.path(name), fresh.pem)
         except OSError as error:
-            if present is None or finding is None or finding.reason not in STILL_GOOD:
+            works = known is not None and known.not_before <= now < known.not_after
+            if present is None or finding is None or finding.reason not in STILL_GOOD or not works:
                 raise
             log.warning("a certificate could not be renewed; the old one is used", name=name, reason=finding.reason, error=str(error))
             return present
