@@ -25,7 +25,7 @@ from skerry.client.contract import Client, Ref
 from skerry.kit.aio import TaskOwner
 from skerry.kit.backoff import Backoff
 from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer, key_of
+from skerry.runtime.informer import SMALL_PAGE, Informer, key_of
 
 GATHER_SECONDS = 0.2
 MOST_SECONDS_BETWEEN_REPAIRS = 60.0
@@ -105,7 +105,7 @@ class Drift:
 
     def _watch(self, ref: Ref) -> None:
         if ref not in self._informers:
-            informer = Informer(self._client, ref, labels=LABEL, keep=_kept)
+            informer = Informer(self._client, ref, labels=LABEL, keep=_kept, page=SMALL_PAGE)
             informer.listen(lambda key, ref=ref: self._look((ref, key)))  # type: ignore[misc] # binds the value of this call
             self._informers[ref] = informer
             self._wake.set()

@@ -25,7 +25,7 @@ from skerry.kit.clock import Clock
 from skerry.kit.log import get
 from skerry.machinery.document import dumps
 from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import SMALL_PAGE, Informer
 from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.rules import KindName
 
@@ -83,7 +83,7 @@ class InventoryWatch:
                 for kind in sorted(self._wanted - set(self._following)):
                     ref = await self._kinds.preferred(*kind)
                     if ref is not None:
-                        self._informers[kind] = Informer(self._client, ref, keep=kept(kind))
+                        self._informers[kind] = Informer(self._client, ref, keep=kept(kind), page=SMALL_PAGE)
                         self._following[kind] = owner.spawn(self._follow(kind, ref), ref.plural)
                 counting = await self._count(owner)
                 missing = set(self._following) != self._wanted or not counting

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from skerry.client.contract import Client, Ref
 from skerry.machinery import quantity
 from skerry.machinery.resource import Json
-from skerry.runtime.informer import Informer
+from skerry.runtime.informer import SMALL_PAGE, Informer
 
 PODS = Ref("", "v1", "pods")
 ENDED = frozenset(("Succeeded", "Failed"))
@@ -95,7 +95,7 @@ class Pods:
 
     def __init__(self, client: Client, node: Callable[[str], None], namespace: Callable[[str], None]) -> None:
         """``node`` and ``namespace`` are told the names of those whose counts change."""
-        self.informer = Informer(client, PODS, keep=pod_of)
+        self.informer = Informer(client, PODS, keep=pod_of, page=SMALL_PAGE)
         self.informer.listen(self._changed)
         self._tell_node, self._tell_namespace = node, namespace
         self._pods: dict[str, Pod] = {}

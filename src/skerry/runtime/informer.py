@@ -22,7 +22,7 @@ GOOD_WATCH_SECONDS = 1.0
 """A watch that ends sooner is one that the server does not really give: the next one waits longer."""
 
 PAGE, SMALL_PAGE = 500, 100
-"""Objects of one page; smaller where less is kept of each, as the page is then what takes most."""
+"""Objects of one page; the small one is for who keeps little of each and counts his memory: an agent. More pages cost a server more."""
 
 log = get("runtime.informer")
 
@@ -46,14 +46,16 @@ def bare(obj: Json) -> Json:
 class Informer:
     """One kind of one API."""
 
-    def __init__(self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "", keep: Keep | None = None) -> None:
+    def __init__(
+        self, client: Client, ref: Ref, *, namespace: str = "", labels: str = "", keep: Keep | None = None, page: int = PAGE
+    ) -> None:
         """Nothing happens before ``run``. ``keep`` makes of an object what is held in memory; what is held is not changed."""
         self._client = client
         self.ref = ref
         self._namespace = namespace
         self._labels = labels
         self._keep = keep or (lambda obj: obj)
-        self._page = PAGE if keep is None else SMALL_PAGE
+        self._page = page
         self._objects: dict[str, Json] = {}
         self._listeners: list[Listener] = []
         self._revision = ""
