@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 
 from skerry.agent.conflicts import owners_of, told
 from skerry.agent.discovery import KindMap
@@ -76,10 +77,8 @@ class Applier:
 
     async def enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
         """Bring the cluster to a set; raises ApiError only where not even the memory can be had."""
-        report = await self._enforce(state)
-        if self._drift is not None:
-            self._drift.rest()
-        return report
+        with self._drift.held(state.set) if self._drift is not None else nullcontext():
+            return await self._enforce(state)
 
     async def _enforce(self, state: pb.DesiredState) -> pb.DesiredResult:
         report = pb.DesiredResult(set=state.set, owner_epoch=state.owner_epoch, generation=state.generation)

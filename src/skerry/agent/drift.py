@@ -80,10 +80,14 @@ class Drift:
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
-        """A set is being worked on: what changes of it is mostly our own writing, and is looked at when the block is left."""
+        """A set is being worked on: what changes of it is mostly our own writing, and is looked at when the block is left.
+
+        What nobody looks for any more, now that it was worked on to its end, is not watched any more.
+        """
         self._held[name] = set()
         try:
             yield
+            self._rest()
         finally:
             for place in self._held.pop(name):
                 self._look(place)
@@ -118,8 +122,7 @@ class Drift:
             del self._going[place]
         self._forgot = True
 
-    def rest(self) -> None:
-        """A set has been worked on, to its end: what nobody looks for any more is not watched any more."""
+    def _rest(self) -> None:
         if not self._forgot or len(self._held) > 1:
             return  # another set is half-way: what it has forgotten it may tell of again
         self._forgot = False

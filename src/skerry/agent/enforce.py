@@ -132,8 +132,7 @@ class Enforcer:
                 continue
             wanted.repairs.begun()
             try:
-                with self._drift.held(name):
-                    report = await self._applier.enforce(wanted.state)
+                report = await self._applier.enforce(wanted.state)
             except (ServiceUnavailable, Timeout) as error:
                 self._not_yet(name, error, self._queue.failed(name))
             except (ApiError, ValueError) as error:
