@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from skerry.store.backup import Facts, Restored, appear, stamp, sync, unserved, verify
-from skerry.store.contract import EPOCH_JUMP, StoreError
+from skerry.store.contract import EPOCH_JUMP
 from skerry.store.files import MIGRATIONS, connect, migrate, remove
 from skerry.store.files import SQL as FILE
 from skerry.store.files import explain as explain_file
-from skerry.store.postgres.schema import begun, show
+from skerry.store.postgres.schema import existing
 from skerry.store.postgres.schema import migrate as migrate_database
 from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
 
@@ -39,9 +39,7 @@ async def backup(address: Address, copy: Path, made: str) -> Facts:
     try:
         connection = await Server(address, Limits()).connect(SECONDS)
         try:
-            await show(connection, address)
-            if not await begun(connection):
-                raise StoreError(f"{address} holds no database of Skerry's; see whether it is the one that the servers are started with")
+            await existing(connection, address)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await _copy(connection, part, made)
         finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from skerry.store.contract import Key, StoreError
+from skerry.store.contract import Key
 from skerry.store.examine import Examined
-from skerry.store.postgres.schema import begun, level_of, show
+from skerry.store.postgres.schema import existing
 from skerry.store.postgres.server import SQL, Address, Limits, Server, explain
 from skerry.store.sealing import MAGIC, key_of
 
@@ -26,16 +26,14 @@ async def examine(address: Address, mark: Key) -> Examined:
 
 
 async def _examined(connection: Any, address: Address, mark: Key) -> Examined:
-    await show(connection, address)
-    if not await begun(connection):
-        raise StoreError(f"{address} holds no database of Skerry's; see whether it is the one that the servers are started with")
+    level = await existing(connection, address)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         head = await connection.fetchrow(SQL["head"])
         heads = await connection.fetch(SQL["sealed_heads"], MAGIC)
         marked = await connection.fetchrow(SQL["present"], *mark)
         size = await connection.fetchval("SELECT pg_database_size(current_database())")
     return Examined(
-        schema=(await level_of(connection)).pre,
+        schema=level.pre,
         revision=head["revision"],
         compacted=head["compacted"],
         objects=head["objects"],

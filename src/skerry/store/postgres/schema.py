@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from skerry.store.contract import StoreError
 from skerry.store.schema import Level, Migration, migrations, refuse_newer, steps
 
 MIGRATIONS = migrations("postgres")
@@ -22,10 +23,10 @@ SERVERS = 0x736B7279  # "skry": the advisory locks, by number of the newest sche
 async def migrate(connection: Any, where: object, known: Sequence[Migration] = MIGRATIONS) -> bool:
     """Take the pre steps, and the post steps that may be taken; returns whether all are. Raises NewerSchema. The session shows itself."""
     await show(connection, where, known)
-    if (await level_of(connection)).pre < len(known):
+    if (await _found(connection)).pre < len(known):
         async with connection.transaction():
             await _lock(connection)
-            found = await level_of(connection)  # another replica may have been quicker
+            found = await _found(connection)  # another replica may have been quicker
             refuse_newer(found, known, where)
             if found == Level(0, 0):
                 await _begin(connection)
@@ -36,11 +37,11 @@ async def migrate(connection: Any, where: object, known: Sequence[Migration] = M
 
 async def finish(connection: Any, known: Sequence[Migration] = MIGRATIONS) -> bool:
     """Take the post steps that nobody who is there would miss anything by; returns whether all are taken."""
-    if (await level_of(connection)).post >= len(known):
+    if (await _found(connection)).post >= len(known):
         return True
     async with connection.transaction():
         await _lock(connection)
-        for level, script in steps(known, await level_of(connection), post=True):
+        for level, script in steps(known, await _found(connection), post=True):
             for older in range(1, level.post):
                 if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", SERVERS, older):
                     return False
@@ -51,19 +52,23 @@ async def finish(connection: Any, known: Sequence[Migration] = MIGRATIONS) -> bo
 async def show(connection: Any, where: object, known: Sequence[Migration] = MIGRATIONS) -> None:
     """Show for as long as the session lasts what schema is known; raises NewerSchema for a database that has gone beyond."""
     await connection.fetchval("SELECT pg_advisory_lock_shared($1, $2)", SERVERS, len(known))
-    refuse_newer(await level_of(connection), known, where)
+    refuse_newer(await _found(connection), known, where)
 
 
-async def begun(connection: Any) -> bool:
-    """Whether a database has any schema of ours."""
-    return await level_of(connection) != Level(0, 0)
+async def existing(connection: Any, where: object) -> Level:
+    """How far the schema of a database has come that has one of ours; raises StoreError, NewerSchema. The session shows itself."""
+    await show(connection, where)
+    found = await _found(connection)
+    if found == Level(0, 0):
+        raise StoreError(f"{where} holds no database of Skerry's; see whether it is the one that the servers are started with")
+    return found
 
 
 async def _lock(connection: Any) -> None:
     await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
 
 
-async def level_of(connection: Any) -> Level:
+async def _found(connection: Any) -> Level:
     """How far the schema of a database has come; 0, 0 where there is none of ours."""
     # from the catalogue itself: a name that was looked up in vain is remembered until the transaction ends
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'skerry' AND tablename = 'schema_level')"):
