@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from typing import Any
 
 from bench.objects import Json, text
 from bench.sides import Side
+from bench.turns import crowd
 from peers.door import Door
 from peers.processes import Processes, clean_environment, free_port
 from skerry.client.contract import PatchKind, Ref
@@ -156,18 +157,6 @@ async def swarms(at: Server, count: int) -> AsyncIterator[Swarms]:
 def full_names(prefix: str, count: int) -> list[str]:
     """Full names of attached clusters."""
     return [f"{NAMESPACE}.{NAMESPACE}.{prefix}-{number}" for number in range(count)]
-
-
-async def crowd(callers: Sequence[Callable[[], Awaitable[Any]]], at_once: int = 16) -> None:
-    """Call each, some at a time."""
-    rest = iter(callers)
-
-    async def work() -> None:
-        for caller in rest:
-            await caller()
-
-    async with TaskOwner("crowd") as owner:
-        await asyncio.gather(*(owner.spawn(work(), str(number)) for number in range(at_once)))
 
 
 async def make_clusters(at: Server, names: Sequence[str]) -> None:

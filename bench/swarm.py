@@ -28,6 +28,7 @@ import grpc
 import uvloop
 
 from bench.objects import Json, text
+from bench.turns import crowd
 from skerry.agent import identity as identities
 from skerry.agent.identity import Identity
 from skerry.client.connection import Connection
@@ -212,7 +213,7 @@ class Swarm:
         async def one(name: str) -> None:
             await self._welcomed(self._start(made[name], order["objects"]))
 
-        await _crowd([partial(one, name) for name in made], order["at_once"])
+        await crowd([partial(one, name) for name in made], order["at_once"])
         return {"seconds": time.monotonic() - began, "cpu": time.process_time() - spent}
 
     async def register(self, order: Json) -> Json:
@@ -240,7 +241,7 @@ class Swarm:
                 await self._welcomed(self._start(identity, order["objects"]))
 
             callers = [partial(one, number, name) for number, name in enumerate(order["names"])]
-            await _crowd(callers, order["at_once"] or len(callers))
+            await crowd(callers, order["at_once"] or len(callers))
         return {"seconds": time.monotonic() - began, "cpu": time.process_time() - spent, "began": moments}
 
     def _start(self, identity: Identity, objects: int) -> Light:
@@ -267,17 +268,6 @@ class Swarm:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         lost = {name: agent.over for name, agent in self._agents.items() if agent.over}
         return {"cpu": time.process_time(), "memory_kb": memory, "agents": len(self._agents), "lost": lost}
-
-
-async def _crowd(callers: Sequence[Callable[[], Awaitable[None]]], at_once: int) -> None:
-    rest = iter(callers)
-
-    async def work() -> None:
-        for caller in rest:
-            await caller()
-
-    async with TaskOwner("crowd") as owner:
-        await asyncio.gather(*(owner.spawn(work(), str(number)) for number in range(at_once)))
 
 
 async def _main() -> None:

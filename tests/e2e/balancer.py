@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NamedTuple, Self
+
+from tests.pumping import pump
 
 
 class Ports(NamedTuple):
@@ -48,13 +50,5 @@ class Balancer:
             return
         self.led.add(far_writer.get_extra_info("peername")[1])
         async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(reader, far_writer))
-            group.create_task(_pump(far_reader, writer))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+            group.create_task(pump(reader, far_writer))
+            group.create_task(pump(far_reader, writer))

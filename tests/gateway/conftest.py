@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.fleet import Fleet
+from tests.gateway.fleet import Fleet, beside
 from tests.gateway.fleet import fleet as run_fleet
 
 
@@ -15,3 +15,12 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     async with run_fleet(tmp_path) as made:
         await made.management_cluster()
         yield made
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Fleet, Fleet]]:
+    """Two gateways of one installation, with one management cluster."""
+    async with run_fleet(tmp_path, identity="one") as one:
+        await one.management_cluster()
+        async with beside(one, "two") as two:
+            yield one, two

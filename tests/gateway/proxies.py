@@ -17,6 +17,7 @@ from typing import Self
 from skerry.pki import policy
 from skerry.pki.authority import Authority, make_root
 from skerry.pki.tls import load_identity
+from tests.pumping import pump
 
 
 class ConnectProxy:
@@ -94,8 +95,8 @@ class ConnectProxy:
         self._writers.add(far_writer)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, far_writer))
-                group.create_task(_pump(far_reader, writer))
+                group.create_task(pump(reader, far_writer))
+                group.create_task(pump(far_reader, writer))
         finally:
             self._writers.discard(far_writer)
 
@@ -134,11 +135,3 @@ class _Tap:
         data = await self._reader.read(size)
         self._into += data
         return data
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -17,8 +15,7 @@ from skerry.kit.aio import TaskOwner
 from skerry.machinery.document import Gapped, gapped
 from skerry.testing.clock import VirtualClock
 from skerry.tunnel import link_pb2 as pb
-from tests.gateway.fleet import OBSERVED, Fleet, beside, eventually
-from tests.gateway.fleet import fleet as run_fleet
+from tests.gateway.fleet import OBSERVED, Fleet, eventually
 from tests.gateway.stranger import dialled, stranger
 
 HELLO = pb.Hello(management_cluster="sv-1", agent_version="1")
@@ -76,14 +73,6 @@ async def test_a_gateway_that_looks_on_its_own_finds_out_too(fleet: Fleet) -> No
             return older.ended
 
         await eventually(ended)
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Fleet, Fleet]]:
-    async with run_fleet(tmp_path, identity="one") as one:
-        await one.management_cluster()
-        async with beside(one, "two") as two:
-            yield one, two
 
 
 async def test_what_is_said_in_an_older_session_is_not_stored_after_the_first_word_of_a_newer_one(fleet: Fleet) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import grpc
 import pytest
 
@@ -13,8 +10,7 @@ from skerry.gateway.routes import Route
 from skerry.gateway.twins import REFUSAL, refuse_twin
 from skerry.machinery.resource import Json
 from skerry.tunnel import link_pb2 as pb
-from tests.gateway.fleet import MANAGEMENT, Fleet, beside, eventually
-from tests.gateway.fleet import fleet as run_fleet
+from tests.gateway.fleet import MANAGEMENT, Fleet, eventually
 from tests.gateway.stranger import Stranger, dialled
 from tests.gateway.test_enrolment import conditions
 
@@ -76,17 +72,8 @@ async def test_the_first_is_told_that_another_came_takes_its_place_back_and_keep
             assert fleet.link.routes.get("sv-1") is held
 
 
-@pytest.fixture
-async def lines(tmp_path: Path) -> AsyncIterator[tuple[Fleet, Fleet]]:
-    """Two gateways of one installation."""
-    async with run_fleet(tmp_path, identity="one") as one:
-        await one.management_cluster()
-        async with beside(one, "two") as two:
-            yield one, two
-
-
-async def test_a_session_at_another_gateway_is_not_taken_from_it(lines: tuple[Fleet, Fleet]) -> None:
-    one, two = lines
+async def test_a_session_at_another_gateway_is_not_taken_from_it(pair: tuple[Fleet, Fleet]) -> None:
+    one, two = pair
     who = await one.register()
     async with dialled(who, two.link.address, 3.0) as second:
         await joined(two, second, hello("b", 0, superseded=False))

@@ -30,7 +30,7 @@ from skerry.gateway.subjects import CLUSTERS, MANAGEMENT_CLUSTERS, address, conn
 from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import API_VERSION
 from skerry.kinds.fullname import FullName, parsed, words
-from skerry.kinds.managementcluster import BUILTIN
+from skerry.kinds.managementcluster import ATTACHED, BUILTIN
 from skerry.kit import yamls
 from skerry.kit.aio import TaskOwner
 from skerry.kit.clock import Clock
@@ -42,7 +42,6 @@ from skerry.tunnel import link_pb2 as pb
 from skerry.tunnel.places import BINDINGS, NAMESPACE, ROLES, SPEAKS_FOR, Feature
 
 MANAGER = "skerry-attach"
-ATTACHED = "attached"
 ACCOUNT_TOKEN_SECONDS = 3600
 POLL_SECONDS = 0.5
 WIDE = ((CLUSTER_BINDINGS, BINDINGS), (CLUSTER_ROLES, ROLES))

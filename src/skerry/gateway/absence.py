@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from skerry.gateway.conditions import found
 from skerry.gateway.subjects import Subjects
 from skerry.kinds.fullname import FullName, parsed, words
-from skerry.kinds.managementcluster import BUILTIN
+from skerry.kinds.managementcluster import ATTACHED, BUILTIN
 from skerry.kit.clock import parse
 from skerry.machinery.errors import ApiError, NotFound, ServiceUnavailable
 from skerry.machinery.resource import Json
@@ -19,7 +20,6 @@ from skerry.machinery.resource import Json
 MOMENT_SECONDS = 20.0
 """An agent that is away for longer is not about to be back."""
 AGAIN_SECONDS = 5
-ATTACHED = BUILTIN[0]
 
 
 def no_agent(name: str, subjects: Subjects, now: datetime) -> ApiError:
@@ -30,19 +30,19 @@ def no_agent(name: str, subjects: Subjects, now: datetime) -> ApiError:
     if obj is None and subjects.known:
         return NotFound(f"there is no {words(name)} here" + _meant(name, subjects))
     status: Json = (obj or {}).get("status") or {}
-    found: Json = next((each for each in status.get("conditions") or () if each["type"] == "Connected"), {})
+    line = found(status, "Connected")
     away = f"the agent of {words(name)} is not connected"
-    if obj is not None and not found:
+    if obj is not None and not line:
         return ServiceUnavailable(f"{words(name)} has no agent; `skerry attach` brings one")
-    if found.get("status") != "False":
+    if line.get("status") != "False":
         return ServiceUnavailable(away, retry_after=AGAIN_SECONDS)
-    since = parse(found["lastTransitionTime"])
-    told = f"{away} since {found['lastTransitionTime']}" + (f": {found['message']}" if "agent" not in status or "trouble" in status else "")
+    since = parse(line["lastTransitionTime"])
+    told = f"{away} since {line['lastTransitionTime']}" + (f": {line['message']}" if "agent" not in status or "trouble" in status else "")
     return ServiceUnavailable(told, retry_after=AGAIN_SECONDS if (now - since).total_seconds() < MOMENT_SECONDS else None)
 
 
 def _meant(name: str, subjects: Subjects) -> str:
     """What whoever wrote a name may have meant: attached clusters are called by one word elsewhere."""
-    found = parsed(name)
-    full = FullName(ATTACHED, f"{ATTACHED}.{name}") if found and not found.cluster else None
+    plain = parsed(name)
+    full = FullName(ATTACHED, f"{ATTACHED}.{name}") if plain and not plain.cluster else None
     return f"; the attached cluster {name} is {full}" if full and subjects.get(str(full)) else ""

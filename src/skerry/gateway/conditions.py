@@ -1,4 +1,4 @@
-"""A condition of a status that is kept as JSON: its time moves only when its status does."""
+"""Conditions of a status that is kept as JSON: the time of one moves only when its status does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ class Verdict(NamedTuple):
     message: str
 
 
+def found(status: Json, kind: str) -> Json:
+    """The condition of a type; empty if there is none."""
+    return next((each for each in status.get("conditions") or () if each["type"] == kind), {})
+
+
 def condition(before: Json, kind: str, verdict: Verdict, now: datetime, generation: int) -> Json:
     """The condition of a type, given the status that stood ``before``."""
-    old: Json = next((each for each in before.get("conditions") or () if each["type"] == kind), {})
+    old = found(before, kind)
     moved = rfc3339(now) if old.get("status") != verdict.status else old.get("lastTransitionTime", rfc3339(now))
     return {
         "type": kind,

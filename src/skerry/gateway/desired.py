@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 from skerry.client.contract import Client, PatchKind, Ref
 from skerry.gateway.assigned import agent_of
-from skerry.gateway.conditions import Verdict, condition
+from skerry.gateway.conditions import Verdict, condition, found
 from skerry.gateway.results import Results, trimmed
 from skerry.gateway.routes import Route, Routes
 from skerry.gateway.sessions import Outdone, Sessions
@@ -305,7 +305,8 @@ def next_status(obj: Json, result: pb.DesiredResult, now: datetime) -> Json:
 
 
 WAITING = "Waiting"
-STATES = ("Applied", "Failed", "Waiting")
+"""Why a set is not applied yet, and what it has come to then."""
+STATES = ("Applied", "Failed", WAITING)
 """What a ManifestSet can have come to (``state_of``)."""
 
 GOOD = frozenset((pb.OUTCOME_APPLIED, pb.OUTCOME_UNCHANGED))
@@ -326,10 +327,10 @@ def _verdict(failures: list[pb.ObjectResult], waiting: list[pb.ObjectResult], go
 def state_of(obj: Json) -> str:
     """What became of a ManifestSet as it is now; one that was changed since waits."""
     status, generation = obj.get("status") or {}, obj["metadata"].get("generation", 0)
-    said = next((each for each in status.get("conditions") or () if each["type"] == "Applied"), None)
-    if said is None or said.get("observedGeneration", 0) != generation:
-        return "Waiting"
-    return {"True": "Applied", "False": "Waiting" if said["reason"] == WAITING else "Failed"}.get(said["status"], "Waiting")
+    said = found(status, "Applied")
+    if not said or said.get("observedGeneration", 0) != generation or said["status"] == "Unknown" or said["reason"] == WAITING:
+        return WAITING
+    return "Applied" if said["status"] == "True" else "Failed"
 
 
 def _drift(before: Json, result: pb.DesiredResult, now: datetime) -> Json:

@@ -28,6 +28,7 @@ from skerry.gateway.subjects import Subjects, address, connected
 from skerry.kinds.cluster import FORCE
 from skerry.kinds.common import GROUP
 from skerry.kinds.fullname import FullName, parsed
+from skerry.kinds.managementcluster import ATTACHED
 from skerry.kit.clock import Clock
 from skerry.machinery.errors import NotFound
 from skerry.machinery.resource import Json
@@ -38,7 +39,6 @@ from skerry.tunnel import link_pb2 as pb
 FINALIZER = f"{GROUP}/attachment"
 FORCED_AFTER = timedelta(seconds=30)
 """How long an agent that is here has to leave by itself where force is allowed."""
-ATTACHED = "attached"
 MANAGER = "skerry-gateway"
 AGAIN_SECONDS = 10.0
 FEATURE = "detach"

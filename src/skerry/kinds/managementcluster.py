@@ -17,7 +17,8 @@ from skerry.kinds.shape import LABEL, doc, structural
 from skerry.machinery.resource import Column, Reference, Resource
 from skerry.machinery.schema import Schema
 
-BUILTIN = ("attached", "eks", "aks")
+ATTACHED = "attached"
+BUILTIN = (ATTACHED, "eks", "aks")
 """Management clusters that are always there, each with one provisioner of its name: no Cluster API makes their clusters."""
 
 PROXY_PREFIX = "/k8s/"
