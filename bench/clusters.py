@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.agents import SKERRY, Server, crowd, machine, numbers, server, share, tell
+from bench.agents import SKERRY, Server, machine, numbers, server, share, tell
 from bench.objects import Json
 from bench.sides import Side
 from bench.site import PROVISIONER
+from bench.turns import crowd
 from peers.clusterapi import CLASS, ClusterApi
 from peers.kubernetes import NAMESPACED, Kubernetes
 from peers.processes import Processes, clean_environment
